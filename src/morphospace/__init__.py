@@ -1,0 +1,1 @@
+"""morphospace: from microscope plates to a latent space of cell morphology."""

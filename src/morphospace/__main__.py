@@ -1,0 +1,6 @@
+"""``python -m morphospace``."""
+
+from morphospace.cli import main
+
+if __name__ == "__main__":
+    main()

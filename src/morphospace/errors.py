@@ -1,0 +1,42 @@
+"""What a user can do wrong, or a file can be, each with a message that says what, which, and what to do.
+
+::
+
+    MorphospaceError
+    ├── ParameterError     a value or a key of params.yaml
+    ├── InputError         a file or a table from outside: missing, truncated, of the wrong kind
+    │   └── SchemaError    a table lacks a column, or its key is not unique
+    ├── LeakError          a group stands on both sides of a split
+    ├── EngineError        a segmentation engine is missing, or failed
+    └── TrainingError      the loss is no longer finite, or a checkpoint does not fit
+
+The command line turns them into one red line and exit code 1; anything else is a bug and keeps its traceback.
+"""
+
+
+class MorphospaceError(Exception):
+    """Base of every mistake that a message can mend."""
+
+
+class ParameterError(MorphospaceError):
+    """A key or a value of ``params.yaml`` is refused."""
+
+
+class InputError(MorphospaceError):
+    """A file from outside cannot be used."""
+
+
+class SchemaError(InputError):
+    """A table lacks a column, or its key is not unique."""
+
+
+class LeakError(MorphospaceError):
+    """A group stands on both sides of a split."""
+
+
+class EngineError(MorphospaceError):
+    """A segmentation engine is missing or failed."""
+
+
+class TrainingError(MorphospaceError):
+    """Training cannot go on."""

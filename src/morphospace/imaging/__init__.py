@@ -1,0 +1,1 @@
+"""Images as arrays: TIFF, illumination, crops, composites and packs of PNGs."""

@@ -1,0 +1,1 @@
+"""Scores of arrays and tables, each beside its floors and its interval."""

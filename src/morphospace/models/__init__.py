@@ -1,0 +1,1 @@
+"""Models, one file each: build(channels, size, z_dim, **options)."""

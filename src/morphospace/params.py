@@ -1,0 +1,229 @@
+"""``params.yaml``: a pydantic model a section, unknown keys refused with the nearest valid one. Only stages read it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from morphospace import registry
+from morphospace.errors import ParameterError
+from morphospace.options import Options
+
+T = TypeVar("T", bound=BaseModel)
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Index(Options):
+    """Which image sets are good enough."""
+
+    max_dropped: Fraction
+
+
+class Illuminate(Options):
+    """The illumination function, one a plate and channel (000-03)."""
+
+    smoothing: Annotated[float, Field(gt=0, le=1)]
+
+
+class Segment(Options):
+    """Nuclei, cells and cytoplasm (000-04, 000-05)."""
+
+    engine: str
+    nuclei_channel: str
+    cells_channel: str
+    method: Literal["propagation", "watershed"]
+    min_diameter: Count
+    max_diameter: Count
+    opening_radius: Annotated[int, Field(ge=0)]
+    nuclei_correction: Positive
+    cells_correction: Positive
+    regularization: Annotated[float, Field(ge=0)]
+    max_failed: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Segment":
+        if self.min_diameter >= self.max_diameter:
+            raise ValueError(f"min_diameter {self.min_diameter} is not below max_diameter {self.max_diameter}")
+        if self.engine not in registry.names("segmentation"):
+            raise ValueError(
+                f"engine {self.engine!r} is unknown{registry.nearest(self.engine, registry.names('segmentation'))}"
+            )
+        return self
+
+
+class Validate(Options):
+    """How many image sets are segmented again by the other engines."""
+
+    fields: Count
+
+
+class Synthesize(Options):
+    """One PNG a cell (000-06, 000-09 to 000-15)."""
+
+    size: Annotated[int, Field(ge=16, le=1024, multiple_of=8)]
+    channels: list[str]
+    scaling: Literal["percentile", "bit_depth"]
+    low: Annotated[float, Field(ge=0, lt=100)]
+    high: Annotated[float, Field(gt=0, le=100)]
+    brightness: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Synthesize":
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} is not below high {self.high}")
+        return self
+
+
+class Split(Options):
+    """Groups apart (001-03)."""
+
+    by: Literal["site", "well", "plate", "compound", "batch"]
+    stratify: Literal["moa", "compound"]
+    train: Annotated[float, Field(gt=0, lt=1)]
+    validation: Annotated[float, Field(ge=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Split":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test is {total:g}, not 1")
+        return self
+
+
+class Train(Options):
+    """Optimisation (000-24 to 000-26)."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    minibatch: Annotated[int, Field(ge=2, le=65_536)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    lr_decay: Annotated[float, Field(gt=0, le=1)]
+    lr_step: Count
+    r_loss_factor: Positive | Literal["elbo"]
+    beta: Annotated[float, Field(ge=0)]
+    kl_warmup: Annotated[int, Field(ge=0)]
+    max_logvar: Annotated[float, Field(gt=0, le=40)]
+    patience: Annotated[int, Field(ge=0)]
+    min_delta: Annotated[float, Field(ge=0)]
+    pictures: Annotated[int, Field(ge=1, le=32)]
+
+
+class Similarity(Options):
+    """How S and its floors are estimated."""
+
+    pca_cells: Annotated[int, Field(ge=10)]
+    bootstrap: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Machine(Options):
+    """What an hour on a machine costs."""
+
+    spot: Annotated[float, Field(ge=0)]
+    on_demand: Annotated[float, Field(ge=0)]
+
+
+class Budget(Options):
+    """Prices (000-41)."""
+
+    currency: str
+    machine: str
+    machines: dict[str, Machine]
+    storage_gb_month: Annotated[float, Field(ge=0)]
+    months: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _priced(self) -> "Budget":
+        if self.machine not in self.machines:
+            raise ValueError(
+                f"machine {self.machine!r} has no price{registry.nearest(self.machine, list(self.machines))}"
+            )
+        return self
+
+
+class Params(Options):
+    """The whole of ``params.yaml``; `dataset_options` and `model_options` are validated by their plug-ins."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    dataset: str
+    model: str
+    z_dim: Annotated[int, Field(ge=1, le=8192)]
+    index: Index
+    illuminate: Illuminate
+    segment: Segment
+    validate_: Validate = Field(alias="validate")
+    synthesize: Synthesize
+    split: Split
+    train: Train
+    similarity: Similarity
+    budget: Budget
+    dataset_options: dict[str, Any]
+    model_options: dict[str, Any]
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Return the validated parameters.
+
+    A section named after a data set or a model belongs to that plug-in, whose ``Options`` validate it when it is
+    the chosen one.
+
+    Raises
+    ------
+    ParameterError
+        One line a mistake: the key, the value, the allowed range, or the nearest valid key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParameterError(f"{path} is not here; run from the root of the repository") from None
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ParameterError(f"{path} holds no sections")
+    _plug_in(raw, "datasets", "dataset")
+    _plug_in(raw, "models", "model")
+    return _validated(Params, raw, "")
+
+
+def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str) -> None:
+    """Replace the sections named after plug-ins by the validated options of the chosen one."""
+    sections = {name: raw.pop(name) for name in registry.names(kind) if name in raw}
+    chosen = str(raw.get(key))
+    module = registry.load(kind, chosen)
+    options = _validated(module.Options, sections.get(chosen) or {}, f"{chosen}.")
+    raw[f"{key}_options"] = options.model_dump()
+
+
+def _validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_line(model, dict(e), prefix) for e in error.errors()]
+    raise ParameterError("params.yaml: " + "; ".join(lines))
+
+
+def _line(model: type[BaseModel], error: dict[str, Any], prefix: str) -> str:
+    """Say one pydantic error as key, value and what is allowed."""
+    path = [str(p) for p in error["loc"] if not str(p).startswith(("constrained-", "literal[", "float", "int"))]
+    key = prefix + ".".join(path)
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key}{registry.nearest(path[-1], _keys(model, path[:-1]))}"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    return f"{key} is {error['input']!r}, {message}" if error["type"] != "value_error" else f"{key}: {message}"
+
+
+def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Valid keys at a path of nested models."""
+    for step in path:
+        field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return [f.alias or n for n, f in model.model_fields.items() if not n.endswith("_options")]

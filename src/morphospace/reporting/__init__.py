@@ -1,0 +1,1 @@
+"""Figures, budget and the report page."""

@@ -1,0 +1,1 @@
+"""Segmentation engines, one file each, with one interface."""

@@ -1,0 +1,1 @@
+"""Training: the ELBO, the data on the device, the Lightning module, checkpoints."""
