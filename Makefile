@@ -1,0 +1,33 @@
+# make repro: environments, then the whole pipeline. make test: environments, then the tests. make help: the rest.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+.DEFAULT_GOAL := help
+
+.PHONY: help env repro test fast lint lock clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+env:  ## Make the two environments: .venv and .venv-cellprofiler
+	@bash environments/setup.sh
+
+repro: env  ## Run the whole pipeline on the data set named in params.yaml, and name the report
+	@dvc repro
+	@echo "Report: $(CURDIR)/reports/report.html (and reports/report.md)"
+
+test: env  ## Run all tests, style and types
+	@ruff check -q src tests && ruff format -q --check src tests && mypy --no-error-summary
+	@python -m pytest -q
+
+fast: env  ## Run the tests that take less than three minutes in all
+	@python -m pytest -q -m "not slow"
+
+lint: env  ## Mend the style, check the types
+	@ruff check -q --fix src tests; ruff format -q src tests; mypy
+
+lock: env  ## Resolve environments/constraints.txt anew from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o environments/constraints.txt
+
+clean:  ## Remove the environments and work in progress; data and results stay
+	rm -rf .venv .venv-cellprofiler .pytest_cache .mypy_cache .ruff_cache
+	rm -rf "$${MORPHOSPACE_SCRATCH:-$${XDG_CACHE_HOME:-$$HOME/.cache}/morphospace}"

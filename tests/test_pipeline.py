@@ -1,0 +1,211 @@
+"""dvc.yaml, the code and the layers agree."""
+
+import ast
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from morphospace import params, registry
+from morphospace.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+PACKAGE = SRC / "morphospace"
+DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+STAGES: dict[str, dict[str, Any]] = DVC["stages"]
+# Carries values and files but decides nothing: a change here does not make results stale.
+PLUMBING = {"__init__", "errors", "options", "params", "registry", "schema", "files", "reporting.clock"}
+# May import what is to the right of it, and its own kind.
+LAYERS = {
+    "stages": {"params", "registry", "library", "bottom"},
+    "params": {"registry", "bottom"},
+    "library": {"bottom"},
+    "registry": {"bottom"},
+    "bottom": {"bottom"},
+}
+BOTTOM = {"errors", "options", "schema", "files", "tables", "splitting"}
+GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}
+
+
+def _paths(stage: dict[str, Any], key: str) -> list[str]:
+    return [next(iter(e)) if isinstance(e, dict) else e for e in stage.get(key, [])]
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """Names of the morphospace modules that a file imports, below the package."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{a.name}" for a in node.names} | {node.module}
+    files = {".".join(p.relative_to(SRC).with_suffix("").parts) for p in PACKAGE.rglob("*.py")}
+    return frozenset(f.removeprefix("morphospace.") for f in found & files)
+
+
+def _reached(module: str) -> set[str]:
+    seen: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name not in seen and name not in PLUMBING:
+            seen.add(name)
+            todo += _imports(PACKAGE / (name.replace(".", "/") + ".py"))
+    return seen
+
+
+def _plug_ins(module: str) -> set[str]:
+    """Kinds of plug-ins that a stage loads by name."""
+    text = (PACKAGE / (module.replace(".", "/") + ".py")).read_text()
+    return set(re.findall(r'registry\.load\(\s*"(\w+)"', text))
+
+
+def test_every_stage_is_a_command_and_a_module() -> None:
+    assert set(STAGES) <= set(COMMANDS)
+    assert set(COMMANDS) == set(registry.names("stages"))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_command_takes_the_declared_paths_in_order(name: str) -> None:
+    stage = STAGES[name]
+    data = [d for d in _paths(stage, "deps") if not d.startswith("src/")]
+    declared = data + _paths(stage, "outs") + _paths(stage, "metrics") + _paths(stage, "plots")
+    assert stage["cmd"].split() == ["${morphospace}", name, *declared]
+    run = registry.load("stages", name).run
+    assert list(inspect.signature(run, eval_str=False).parameters).__len__() == len(declared)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_code_a_stage_depends_on_is_declared(name: str) -> None:
+    listed = {d for d in _paths(STAGES[name], "deps") if d.startswith("src/")}
+    needed = {f"src/morphospace/{m.replace('.', '/')}.py" for m in _reached(f"stages.{name}")}
+    optional: set[str] = set()
+    for kind in _plug_ins(f"stages.{name}"):
+        plug_ins = registry.names(kind)  # type: ignore[arg-type]
+        templated = {"models": "model", "datasets": "dataset"}.get(kind)
+        if templated:
+            needed.add(f"src/morphospace/{kind}/${{{templated}}}.py")
+        else:
+            needed |= {f"src/morphospace/{kind}/{p}.py" for p in plug_ins}
+        for plug_in in plug_ins:
+            reached = {f"src/morphospace/{m.replace('.', '/')}.py" for m in _reached(f"{kind}.{plug_in}")}
+            optional |= reached
+            needed |= {p for p in reached if Path(p).name.startswith("_") or f"/{kind}/" not in p}
+    assert needed - listed == set(), "add these to deps"
+    assert listed - needed - optional == set(), "nothing here imports these"
+
+
+def _layer(module: str) -> str:
+    top = module.split(".")[0]
+    if top in {"stages", "params", "registry"}:
+        return top
+    return "bottom" if top in BOTTOM else "library"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    module = _module(path)
+    if module in {"", "cli", "__main__"}:
+        return
+    for other in _imports(path):
+        if not other or other in registry_packages():
+            continue
+        mine, theirs = _layer(module), _layer(other)
+        assert theirs in LAYERS[mine] | ({"library"} if mine == "library" else set()), f"{module} imports {other}"
+        if mine == theirs == "library":
+            group = GROUPS.get(module.split(".")[0], module.split(".")[0])
+            assert GROUPS.get(other.split(".")[0], other.split(".")[0]) == group, f"{module} imports {other}"
+        assert mine != "stages" or theirs != "stages", "a stage imports a stage"
+
+
+def registry_packages() -> set[str]:
+    return {p.name for p in PACKAGE.iterdir() if p.is_dir()}
+
+
+def test_only_stages_read_the_parameters() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if _layer(_module(path)) != "stages" and _module(path) not in {"params", "cli"}:
+            assert "params" not in _imports(path), path
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_declares_the_parameters_it_reads(name: str) -> None:
+    text = (PACKAGE / "stages" / f"{name}.py").read_text()
+    declared = STAGES[name].get("params", [])
+    read = {f for f in params.Params.model_fields if re.search(rf"\boptions\.{f}\b", text)}
+    keys = {"validate_": ["validate"], "dataset_options": ["${dataset}"], "model_options": ["${model}"]}
+    wanted = {k for f in read for k in keys.get(f, [f])}
+    roots = {d.split(".")[0] for d in declared}
+    assert wanted - roots == set(), "add these to params"
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> list[str]:
+    return [name for name in model.model_fields if not name.endswith("_options")]
+
+
+def test_every_parameter_is_used() -> None:
+    text = "\n".join(p.read_text() for p in (PACKAGE / "stages").glob("*.py"))
+    for name, field in params.Params.model_fields.items():
+        if name.endswith("_options"):
+            continue
+        kind = field.annotation
+        leaves = _leaves(kind) if isinstance(kind, type) and issubclass(kind, BaseModel) else [name]
+        for leaf in leaves:
+            assert re.search(rf"\.{leaf}\b|\b{leaf}=", text), f"{name}.{leaf} is not read by any stage"
+
+
+def test_the_defaults_of_plug_ins_are_what_params_yaml_says() -> None:
+    given = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for kind in ("datasets", "models"):
+        for name in registry.names(kind):  # type: ignore[arg-type]
+            options = registry.load(kind, name).Options()  # type: ignore[arg-type]
+            assert options.model_dump() == given[name], name
+
+
+def test_files_and_functions_are_small() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                doc = node.body[0] if ast.get_docstring(node) else None
+                length = (node.end_lineno or 0) - node.lineno + 1
+                length -= (doc.end_lineno or 0) - doc.lineno + 1 if doc else 0
+                assert length <= 60, f"{path}:{node.lineno} {node.name} has {length} lines"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    out = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "morphospace", "--help"], capture_output=True, text=True, check=True
+    )
+    assert not re.search(r"\| +(torch|lightning|mlflow|pandas|numpy|dvc)$", out.stderr, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_lock_is_honest(tmp_path: Path) -> None:
+    """A bare clone without data: exits 0 only when lock, code and parameters of the commit agree."""
+    if subprocess.run(["git", "cat-file", "-e", "HEAD:dvc.lock"], cwd=ROOT, capture_output=True).returncode:
+        pytest.skip("no dvc.lock is committed")
+    git = shutil.which("git") or "git"
+    subprocess.run([git, "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
+    out = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing"],
+        cwd=tmp_path / "clone",
+        capture_output=True,
+        text=True,
+    )
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "Running stage" not in out.stdout, out.stdout
