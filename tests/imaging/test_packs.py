@@ -117,6 +117,13 @@ def test_a_missing_and_a_truncated_pack_are_named(tmp_path: Path) -> None:
         list(packs.members(tmp_path / "p.zip"))
 
 
+def test_some_members_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
+    packs.write(tmp_path / "p.zip", [("a", b"1"), ("b", b"2"), ("c", b"3")])
+    assert packs.read(tmp_path / "p.zip", ["c", "a"]) == [b"3", b"1"]
+    with pytest.raises(InputError, match=r"p\.zip has no member 'd'"):
+        packs.read(tmp_path / "p.zip", ["d"])
+
+
 def label_pack(path: Path, shapes: dict[str, tuple[int, int]]) -> None:
     packs.write(path, ((f"B02_1_{c}.tiff", packs.encode_labels(np.ones(s, int))) for c, s in shapes.items()))
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ __all__ = [
     "encode_labels",
     "encode_tile",
     "members",
+    "read",
     "read_labels",
     "tiles",
     "write",
@@ -73,6 +74,18 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
     with _opened(path) as (archive, directory):
         for name in directory:
             yield name, _content(path, archive, directory, name)
+
+
+def read(path: Path, names: Sequence[str]) -> list[bytes]:
+    """Return the contents of some members of a pack, in the order asked for.
+
+    Raises
+    ------
+    InputError
+        When the pack or a member is missing, refused or damaged: both are named.
+    """
+    with _opened(path) as (archive, directory):
+        return [_content(path, archive, directory, name) for name in names]
 
 
 def read_labels(pack: Path, well: str, site: str) -> dict[str, NDArray[np.integer[Any]]]:
