@@ -134,6 +134,9 @@ class Budget(Options):
     machines: dict[str, Machine]
     storage_gb_month: Annotated[float, Field(ge=0)]
     months: Annotated[float, Field(ge=0)]
+    cells: Count
+    fields: Count
+    epochs: Annotated[list[Count], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _priced(self) -> "Budget":

@@ -1,0 +1,206 @@
+"""Hours, money and storage: of this run, of the thesis's size on this machine, and of the thesis's own table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from morphospace.errors import InputError
+from morphospace.reporting import figures
+
+GB = 1e9
+HOUR = 3600.0
+FIELD_MEGAPIXELS = 1.280 * 1.024  # of BBBC021 (000-01)
+# What a stage's time is taken to grow with, in the order of the pipeline. `run` is counted once, whatever the size.
+GROWS_WITH = {
+    "fetch": "fields",
+    "index": "fields",
+    "illuminate": "fields",
+    "segment": "fields",
+    "validate": "run",
+    "synthesize": "cells",
+    "split": "cells",
+    "train": "cells x epochs",
+    "embed": "cells",
+    "similarity": "cells",
+}
+COLUMNS = [
+    "stage",
+    "seconds",
+    "items",
+    "unit",
+    "items_per_second",
+    "cpu_seconds",
+    "peak_memory_mb",
+    "gb_written",
+    "cost_spot",
+    "cost_on_demand",
+    "megapixels",
+    "device",
+    "machine",
+]
+
+
+def table(timings: Sequence[Mapping[str, Any]], spot: float, on_demand: float) -> pd.DataFrame:
+    """Return a row a stage, in the order of the pipeline: seconds, speed, processor time, memory, disk, cost.
+
+    Parameters
+    ----------
+    timings
+        What ``clock`` wrote, one mapping a stage.
+    spot, on_demand
+        Price of an hour of the machine.
+
+    Raises
+    ------
+    InputError
+        When a stage is timed twice, or a timing lacks a number.
+    """
+    rows = [_row(timing, spot / HOUR, on_demand / HOUR) for timing in timings]
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    twice = found["stage"][found["stage"].duplicated()]
+    if len(twice):
+        raise InputError(f"the stage {twice.iloc[0]} is timed twice; delete the older file of data/timings")
+    order = {stage: i for i, stage in enumerate(GROWS_WITH)}
+    keys = [(order.get(stage, len(order)), stage) for stage in found["stage"]]
+    return found.iloc[sorted(range(len(keys)), key=lambda i: keys[i])].reset_index(drop=True)
+
+
+def _row(timing: Mapping[str, Any], spot_second: float, on_demand_second: float) -> dict[str, Any]:
+    missing = [k for k in ("stage", "seconds", "cpu_seconds", "peak_memory_mb", "bytes", "items") if k not in timing]
+    if missing:
+        raise InputError(f"the timing of {timing.get('stage', 'a stage')} lacks {', '.join(missing)}; run it again")
+    seconds, items = float(timing["seconds"]), int(timing["items"])
+    return {
+        "stage": str(timing["stage"]),
+        "seconds": seconds,
+        "items": items,
+        "unit": str(timing.get("unit", "")),
+        "items_per_second": items / seconds if seconds > 0 and items > 0 else np.nan,
+        "cpu_seconds": float(timing["cpu_seconds"]),
+        "peak_memory_mb": float(timing["peak_memory_mb"]),
+        "gb_written": float(timing["bytes"]) / GB,
+        "cost_spot": seconds * spot_second,
+        "cost_on_demand": seconds * on_demand_second,
+        "megapixels": float(timing.get("megapixels", np.nan)),
+        "device": str(timing.get("device", "")),
+        "machine": str(timing.get("machine", "")),
+    }
+
+
+def extrapolate(
+    stages: pd.DataFrame, cells: int, fields: int, epochs: Sequence[int], spot: float, on_demand: float
+) -> pd.DataFrame:
+    """Return a row a stage and number of epochs: hours, cost and gigabytes if the run had `cells` and `fields`.
+
+    Each stage is scaled linearly by what `GROWS_WITH` says; one that names nothing there is counted once. Start-up
+    time is scaled along, so the figure is an upper estimate for a small run. Where the stage `index` says how many
+    megapixels it read (of one channel), a field counts by its pixels (1280 x 1024 in BBBC021); otherwise fields are
+    taken to be alike. A stage whose measure is unknown in this run (no items) has NaN, never zero.
+
+    Parameters
+    ----------
+    stages
+        From `table`.
+    cells, fields
+        The size to extrapolate to (000-15: 250,783 cells; 000-02: 1,320 DMSO fields).
+    epochs
+        Numbers of epochs, one scenario each.
+    spot, on_demand
+        Price of an hour.
+    """
+    measured = _measured(stages)
+    rows = []
+    for count in epochs:
+        wanted = {"fields": float(fields), "cells": float(cells), "cells x epochs": float(cells) * count, "run": 1.0}
+        for stage, seconds, written in zip(stages["stage"], stages["seconds"], stages["gb_written"], strict=True):
+            measure = GROWS_WITH.get(stage, "run")
+            factor = wanted[measure] / measured[measure]
+            # Weights, curves and pictures of training do not grow with it.
+            size = written if measure in ("run", "cells x epochs") else written * factor
+            rows.append((count, stage, measure, factor, seconds * factor / HOUR, size))
+    found = pd.DataFrame(rows, columns=["epochs", "stage", "grows_with", "factor", "hours", "gb_written"])
+    return found.assign(cost_spot=found["hours"] * spot, cost_on_demand=found["hours"] * on_demand)
+
+
+def _measured(stages: pd.DataFrame) -> dict[str, float]:
+    """Return how many fields, cells and trained images this run had; NaN where no stage counted them."""
+    items = stages.set_index("stage")["items"]
+    pixels = stages.loc[stages["stage"] == "index", "megapixels"]
+
+    def first(*names: str) -> float:
+        return next((float(items[n]) for n in names if n in items.index and items[n] > 0), np.nan)
+
+    return {
+        "fields": float(pixels.iloc[0]) / FIELD_MEGAPIXELS if pixels.gt(0).any() else first("index", "segment"),
+        "cells": first("embed", "split", "synthesize"),
+        "cells x epochs": first("train"),
+        "run": 1.0,
+    }
+
+
+def totals(stages: pd.DataFrame, scaled: pd.DataFrame, storage_gb_month: float, months: float) -> dict[str, Any]:
+    """Return the sums as flat numbers: this run, its storage, and hours and money of each extrapolated scenario."""
+    speed = stages.set_index("stage")["items_per_second"].get("train", np.nan)
+    storage = float(stages["gb_written"].sum())
+    found: dict[str, Any] = {
+        "hours": float(stages["seconds"].sum()) / HOUR,
+        "cpu_hours": float(stages["cpu_seconds"].sum()) / HOUR,
+        "peak_memory_mb": float(stages["peak_memory_mb"].max()) if len(stages) else 0.0,
+        "cost_spot": float(stages["cost_spot"].sum()),
+        "cost_on_demand": float(stages["cost_on_demand"].sum()),
+        "storage_gb": storage,
+        "storage_cost_month": storage * storage_gb_month,
+        "storage_cost": storage * storage_gb_month * months,
+        "images_per_second": float(speed),
+    }
+    for epochs, group in scaled.groupby("epochs"):
+        for name in ("hours", "cost_spot", "cost_on_demand"):
+            found[f"thesis_{epochs}_epochs_{name}"] = float(group[name].sum(skipna=False))
+        found["thesis_storage_gb"] = float(group["gb_written"].sum(skipna=False))
+        found["thesis_storage_cost_month"] = found["thesis_storage_gb"] * storage_gb_month
+    return {name: round(value, 6) for name, value in found.items()}
+
+
+def bars(stages: pd.DataFrame) -> Figure:
+    """Return a figure of the wall seconds and the processor seconds of each stage, on a logarithmic axis."""
+    figure = figures.new(7, 0.9 + 0.34 * max(len(stages), 1))
+    axis = figure.subplots()
+    rows = np.arange(len(stages))
+    for shift, column, label in ((-0.19, "seconds", "wall clock"), (0.19, "cpu_seconds", "processor, all cores")):
+        axis.barh(rows + shift, stages[column].clip(lower=1e-3), height=0.36, label=label)
+    for row, (wall, cpu) in enumerate(zip(stages["seconds"], stages["cpu_seconds"], strict=True)):
+        axis.text(max(wall, cpu, 1e-3) * 1.12, row, f"{wall:,.1f} s", va="center", fontsize=8)
+    axis.set_yticks(rows, list(stages["stage"]))
+    axis.invert_yaxis()
+    axis.set_xscale("log")
+    top = max(stages["seconds"].max(), stages["cpu_seconds"].max(), 1.0) if len(stages) else 1.0
+    axis.set_xlim(0.1, top * 4)
+    axis.set_xlabel("seconds (logarithmic)")
+    figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def scenarios(scaled: pd.DataFrame, cells: int) -> Figure:
+    """Return a figure of the extrapolated hours by stage, stacked, a bar a number of epochs."""
+    epochs = sorted(scaled["epochs"].unique())
+    figure = figures.new(7, 1.1 + 0.42 * len(epochs))
+    axis = figure.subplots()
+    wide = scaled.pivot(index="epochs", columns="stage", values="hours").fillna(0.0)
+    total = wide.sum(axis=1).to_numpy()
+    parts = [(s, wide[s].to_numpy()) for s in GROWS_WITH if s in wide and (wide[s].to_numpy() >= 0.02 * total).any()]
+    parts += [("the rest", wide.drop(columns=[name for name, _ in parts]).sum(axis=1).to_numpy())]
+    left = np.zeros(len(wide))
+    for (name, part), colour in zip(parts, figures.COLOURS * 2, strict=False):
+        axis.barh(range(len(wide)), part, left=left, height=0.6, label=name, color=colour)
+        left += part
+    for row, hours in enumerate(left):
+        axis.text(hours, row, f" {hours:,.1f} h", va="center", fontsize=8)
+    axis.set_yticks(range(len(wide)), [f"{e} epochs" for e in wide.index])
+    axis.invert_yaxis()
+    axis.set_xlim(0, max(float(left.max()), 1e-9) * 1.15)
+    axis.set_xlabel(f"hours on this machine for {cells:,} cells, scaled linearly")
+    figure.legend(loc="outside upper right", ncols=min(len(parts), 6))
+    return figure

@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from morphospace.errors import InputError
+from morphospace.stages import budget
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _timing(folder: Path, stage: str, seconds: float, items: int) -> None:
+    folder.mkdir(exist_ok=True)
+    text = {"stage": stage, "seconds": seconds, "cpu_seconds": 1.5, "peak_memory_mb": 10.0, "bytes": 100}
+    (folder / f"{stage}.json").write_text(json.dumps(text | {"items": items, "unit": "cells"}))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    given = yaml.safe_load((ROOT / "params.yaml").read_text())
+    given = {name: value for name, value in given.items() if name not in {"folder", "bbbc021"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_table_metrics_and_figures_are_written_and_repeat(here: Path) -> None:
+    for stage, seconds, items in [("index", 2.0, 10), ("train", 50.0, 1000), ("embed", 3.0, 100)]:
+        _timing(here / "timings", stage, seconds, items)
+    (here / "timings" / ".gitignore").write_text("/fetch.json\n")
+    outputs = [Path("budget.csv"), Path("budget.json"), Path("figures")]
+    budget.run(Path("timings"), *outputs)
+    first = [p.read_bytes() for o in outputs for p in (sorted(o.iterdir()) if o.is_dir() else [o])]
+    budget.run(Path("timings"), *outputs)
+    assert first == [p.read_bytes() for o in outputs for p in (sorted(o.iterdir()) if o.is_dir() else [o])]
+    assert list(pd.read_csv("budget.csv")["stage"]) == ["index", "train", "embed"]
+    sums = json.loads(Path("budget.json").read_text())
+    assert sums["images_per_second"] == 20
+    assert {"thesis_20_epochs_hours", "thesis_50_epochs_cost_spot", "thesis_200_epochs_cost_on_demand"} <= set(sums)
+    assert sorted(p.name for p in Path("figures").iterdir()) == ["extrapolation.png", "stages.png"]
+
+
+def test_a_folder_without_timings_is_refused(here: Path) -> None:
+    (here / "timings").mkdir()
+    with pytest.raises(InputError, match="timings holds no timing"):
+        budget.run(Path("timings"), Path("a.csv"), Path("a.json"), Path("figures"))
