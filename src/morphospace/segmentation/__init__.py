@@ -1,1 +1,1 @@
-"""Segmentation engines, one file each, with one interface."""
+"""Segmentation engines, one file each, with one interface: ``illuminate`` and ``segment``."""

@@ -1,0 +1,113 @@
+"""What every engine takes and gives, and how finished work is kept in the scratch folder.
+
+An engine is a module with two functions::
+
+    illuminate(groups, pipeline, scratch, jobs) -> Iterator[Function]
+    segment(image_sets, settings, pipeline, scratch, jobs) -> Iterator[Outcome]
+
+Both yield results as they are ready, in any order, and find what an interrupted run left in `scratch`.
+"""
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from morphospace import files
+
+COMPARTMENTS = ("Nuclei", "Cells", "Cytoplasm")
+
+
+class Group(NamedTuple):
+    """The images that share an illumination function: one channel of one plate."""
+
+    name: str
+    images: list[Path]
+    smoothing: int  # px, size of the Gaussian filter; its sigma is size / 2.35
+
+
+class Function(NamedTuple):
+    """An illumination function, float32 (H, W), to divide by."""
+
+    name: str
+    values: NDArray[np.float32]
+
+
+class ImageSet(NamedTuple):
+    """One field, as an engine needs it; paths are absolute."""
+
+    key: int
+    name: str  # plate/well/site, for messages
+    plate: str
+    nuclei: Path
+    cells: Path
+    nuclei_illumination: Path  # float32 (H, W) .npy
+    cells_illumination: Path
+
+
+class Labels(NamedTuple):
+    """Label images (H, W) of one field, 0 is background; object n is the same cell in all three."""
+
+    nuclei: NDArray[Any]
+    cells: NDArray[Any]
+    cytoplasm: NDArray[Any]
+
+
+class Outcome(NamedTuple):
+    """What became of one image set: its labels, or one line that says why there are none."""
+
+    key: int
+    labels: Labels | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to segment (000-04): lengths in px, corrections are factors on the Otsu thresholds."""
+
+    method: Literal["propagation", "watershed"] = "propagation"
+    min_diameter: int = 15
+    max_diameter: int = 115
+    opening_radius: int = 5
+    nuclei_correction: float = 1.0
+    cells_correction: float = 1.0
+    regularization: float = 0.05
+
+
+def narrow(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return a label image as uint16, or as uint32 when it has more than 65,535 objects."""
+    top = int(labels.max(initial=0))
+    return labels.astype(np.uint16 if top <= np.iinfo(np.uint16).max else np.uint32)
+
+
+def store(scratch: Path, key: int, labels: Labels) -> None:
+    """Keep finished labels, so that an interrupted run goes on from here."""
+    with files.replacing(scratch / f"{key}.npz") as aside:
+        np.savez_compressed(aside, nuclei=labels.nuclei, cells=labels.cells, cytoplasm=labels.cytoplasm)
+
+
+def restored(image_sets: Iterable[ImageSet], scratch: Path) -> Iterator[Outcome]:
+    """Yield what an earlier run finished; a file that cannot be read counts as not finished."""
+    for image_set in image_sets:
+        path = scratch / f"{image_set.key}.npz"
+        if path.is_file() and zipfile.is_zipfile(path):
+            with np.load(path) as stored:
+                yield Outcome(image_set.key, Labels(*(stored[name] for name in Labels._fields)))
+
+
+def store_function(scratch: Path, function: Function) -> None:
+    """Keep a finished illumination function."""
+    with files.replacing(scratch / f"{function.name}.npy") as aside:
+        np.save(aside, function.values)
+
+
+def restored_functions(groups: Iterable[Group], scratch: Path) -> Iterator[Function]:
+    """Yield the illumination functions that an earlier run finished."""
+    for group in groups:
+        path = scratch / f"{group.name}.npy"
+        if path.is_file():
+            yield Function(group.name, np.load(path))
