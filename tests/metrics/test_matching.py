@@ -71,5 +71,5 @@ def test_images_of_different_shapes_are_refused():
 
 
 def test_a_threshold_that_allows_double_matches_is_refused():
-    with pytest.raises(ValueError, match="0.4"):
+    with pytest.raises(ValueError, match=r"iou is 0\.4"):
         match(np.zeros((2, 2), int), np.zeros((2, 2), int), 0.4)

@@ -34,8 +34,8 @@ class Components(NamedTuple):
     def reconstruct(self, tiles: Bytes) -> Floats:
         """Return tiles (n, C, H, W) from k numbers each, clipped to [0, 1]."""
         flat = tiles.reshape(len(tiles), -1).astype(np.float32) / np.float32(255) - self.mean
-        drawn: Floats = flat @ self.components @ self.components.T + self.mean
-        return drawn.clip(0, 1).reshape(tiles.shape)
+        drawn = flat @ self.components @ self.components.T + self.mean
+        return drawn.clip(0, 1).reshape(tiles.shape).astype(np.float32, copy=False)
 
 
 def trivial(tiles: Bytes, rows: NDArray[np.intp]) -> dict[str, Floats]:

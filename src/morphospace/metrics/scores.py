@@ -1,0 +1,158 @@
+"""The long table of scores: every method, split, region and channel, with intervals, and what they say together."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphospace.metrics.bootstrap import Estimate, Resamples
+from morphospace.metrics.floors import PCA, TRIVIAL
+from morphospace.metrics.similarity import REGIONS, Errors, psnr
+
+ALL = "all"  # the mean over channels
+MODEL = "model"
+PERFECT = "perfect"  # the image as its own reconstruction: what S legacy makes of it
+COLUMNS = ["split", "region", "channel", "method", "metric", "value", "low", "high", "n_cells", "n_groups"]
+
+Floats = NDArray[np.float64]
+
+
+def table(split: str, channels: Sequence[str], methods: Mapping[str, Errors], resamples: Resamples) -> pd.DataFrame:
+    """Return the scores of some methods on the cells of one split, one number a row.
+
+    Metrics: ``S``, ``S_legacy``, ``mae``, ``mse``, ``psnr`` (dB, of the mean squared error over all cells),
+    ``psnr_per_cell`` (mean of each cell's; a cell without any error is left out), ``ssim`` (whole tile only, where it
+    was computed), and, for the model beside its floors, ``skill_mae`` and ``skill_pca``.
+
+    Parameters
+    ----------
+    split
+        Name of the split.
+    channels
+        Names of the channels of the errors; rows of channel ``all`` are means over them.
+    methods
+        Errors by method: ``model``, ``perfect``, and names of floors.
+    resamples
+        Draws of the groups of these cells, shared by all rows, so that comparisons are paired.
+    """
+    rows = []
+    for at, region in enumerate(REGIONS):
+        for c, channel in enumerate([ALL, *channels]):
+            place = (split, region, channel)
+            for method, errors in methods.items():
+                found = _plain(errors, at, c - 1, resamples)
+                rows += [(*place, method, metric, *estimate[:5]) for metric, estimate in found.items()]
+            skills = _skills(methods, at, c - 1, resamples)
+            rows += [(*place, MODEL, metric, *estimate[:5]) for metric, estimate in skills.items()]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _of(values: Floats, region: int, channel: int) -> Floats:
+    """Values (n,) of a region and a channel; channel -1 is the mean over channels."""
+    here: Floats = values[:, region]
+    return here.mean(axis=1) if channel < 0 else here[:, channel]
+
+
+def _plain(errors: Errors, region: int, channel: int, resamples: Resamples) -> dict[str, Estimate]:
+    """Estimate the metrics of one method, one region, one channel."""
+    mae, mse, legacy = (_of(e, region, channel) for e in (errors.mae, errors.mse, errors.legacy))
+    found = {"S": resamples.estimate(1 - mae), "S_legacy": resamples.estimate(1 - legacy)}
+    if not mse.any():  # nothing to say of no error
+        return found
+    found |= {
+        "mae": resamples.estimate(mae),
+        "mse": resamples.estimate(mse),
+        "psnr": resamples.estimate(mse, lambda means: np.asarray(psnr(means[..., 0]))),
+        "psnr_per_cell": resamples.estimate(psnr(mse)),
+    }
+    if errors.ssim.shape[1] and region == 0:
+        found["ssim"] = resamples.estimate(errors.ssim.mean(axis=1) if channel < 0 else errors.ssim[:, channel])
+    return found
+
+
+def _skills(methods: Mapping[str, Errors], region: int, channel: int, resamples: Resamples) -> dict[str, Estimate]:
+    """Compare the model with the best trivial floor of each resample, and with PCA; nothing without floors."""
+    found = {}
+    trivial = [m for m in TRIVIAL if m in methods]
+    if trivial:
+        columns = [_of(methods[m].mae, region, channel) for m in [MODEL, *trivial]]
+        found["skill_mae"] = resamples.estimate(np.stack(columns, axis=1), _skill)
+    if PCA in methods:
+        columns = [_of(methods[m].mse, region, channel) for m in (MODEL, PCA)]
+        found["skill_pca"] = resamples.estimate(np.stack(columns, axis=1), _skill)
+    return found
+
+
+def _skill(means: Floats) -> Floats:
+    """Return 1 - (first column) / (smallest of the others): 1 is perfect, 0 no better, negative is worse."""
+    skill: Floats = 1 - means[..., 0] / means[..., 1:].min(axis=-1)
+    return skill
+
+
+def lookup(scores: pd.DataFrame, split: str, method: str, metric: str, region: str = "all") -> pd.Series:
+    """Return the row (value, low, high, n_cells, n_groups) of a score over all channels; NaN where there is none."""
+    names = ["value", "low", "high", "n_cells", "n_groups"]
+    keys = {"split": split, "region": region, "channel": ALL, "method": method, "metric": metric}
+    rows = scores.loc[np.logical_and.reduce([scores[key] == value for key, value in keys.items()]), names]
+    return rows.iloc[0] if len(rows) else pd.Series(np.nan, index=names)
+
+
+def summary(scores: pd.DataFrame, model: str, k: int, pca_cells: int) -> dict[str, float | int | str]:
+    """Return the flat numbers of record of the test split, and one sentence that says who wins.
+
+    Parameters
+    ----------
+    scores
+        The tables of all splits under one another.
+    model
+        The model's name, for the sentence.
+    k, pca_cells
+        Components of the PCA floor, and cells it was fitted on.
+    """
+
+    def at(metric: str, method: str = MODEL, split: str = "test", region: str = "all", column: str = "value") -> float:
+        return float(lookup(scores, split, method, metric, region)[column])
+
+    found: dict[str, float | int | str] = {"verdict": ""}
+    for metric in ("S", "skill_mae", "skill_pca"):
+        found |= {
+            metric: at(metric),
+            f"{metric}_low": at(metric, column="low"),
+            f"{metric}_high": at(metric, column="high"),
+        }
+    found |= {metric: at(metric) for metric in ("S_legacy", "mae", "mse", "psnr", "psnr_per_cell", "ssim")}
+    found |= {"S_inside": at("S", region="inside"), "S_pca_inside": at("S", PCA, region="inside")}
+    found |= {f"S_{split}": at("S", split=split) for split in ("train", "validation")}
+    found |= {f"S_{method}": at("S", method) for method in (*TRIVIAL, PCA)}
+    found |= {f"mse_{method}": at("mse", method) for method in (*TRIVIAL, PCA)}
+    found |= {f"S_legacy_{method}": at("S_legacy", method) for method in (*TRIVIAL, PCA, PERFECT)}
+    found |= {"ssim_pca": at("ssim", PCA), "pca_k": k, "pca_cells": pca_cells}
+    found |= {"n_cells_test": int(at("S", column="n_cells")), "n_groups_test": int(at("S", column="n_groups"))}
+    found["best_floor"] = max(TRIVIAL, key=lambda method: at("S", method))
+    found["verdict"] = verdict(found, model)
+    return found
+
+
+def verdict(found: Mapping[str, float | int | str], model: str) -> str:
+    """Return one sentence: who reconstructs unseen cells better, the model or PCA with as many numbers a cell.
+
+    The winner has the smaller mean squared error, when the interval of the skill leaves out 0; without an interval,
+    or when it holds 0, nobody wins. A model below the best trivial floor is said to be so.
+    """
+    pca, wells = f"PCA-{found['pca_k']}", int(found["n_groups_test"])
+    skill, low, high = (float(found[f"skill_pca{end}"]) for end in ("", "_low", "_high"))
+    numbers = (
+        f"on {found['n_cells_test']:,} test cells of {wells} well{'s' if wells != 1 else ''} the model's mean squared "
+        f"error is {float(found['mse']):.3g}, that of {pca} {float(found['mse_pca']):.3g} (skill {skill:.2f}"
+    )
+    if np.isnan(low):
+        who, interval = f"{model} against {pca} is undecided, for there is no interval", ""
+    else:
+        interval = f", interval {low:.2f} to {high:.2f}"
+        ties = f"{model} and {pca} cannot be told apart"
+        who = f"{pca} wins" if high < 0 else f"{model} wins over {pca}" if low > 0 else ties
+    floor = f"the {found['best_floor']} floor"
+    trivial = float(found["skill_mae"])
+    rest = f"{floor}, blind to the cell, is better too" if trivial < 0 else f"{floor} is beaten by {trivial:.0%}"
+    return f"{who}: {numbers}{interval}); {rest} in mean absolute error."
