@@ -29,6 +29,9 @@ def read(path: Path) -> NDArray[np.float32]:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
+            ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+            if not ends or max(ends) > file.filehandle.size or 0 in page.databytecounts:
+                raise ValueError("it ends before its pixels do")  # tifffile would read zeros
             pixels: NDArray[Any] = page.asarray()
             tag = getattr(page, "tags", {}).get("MaxSampleValue")
     except FileNotFoundError:
