@@ -1,0 +1,46 @@
+"""Divide the cells into train, validation and test, group by group, with a certificate (001-03)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from morphospace import files, params, schema, splitting
+from morphospace.errors import InputError
+from morphospace.reporting.clock import clock
+
+_COLUMNS = {"moa": schema.MOA, "compound": schema.COMPOUND}
+
+
+def run(
+    crops: Annotated[Path, typer.Argument(help="Table of the crops.")],
+    splits: Annotated[Path, typer.Argument(help="Table to write: the split of each image set.")],
+    timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
+    certificate: Annotated[Path, typer.Argument(help="What is disjoint and what is not, to write.")],
+) -> None:
+    """Divide the cells into train, validation and test, group by group, with a certificate.
+
+    No group (a well, unless params.yaml says otherwise) has cells in two splits. Adding plates leaves the division of
+    the others as it is. Only image sets with a kept crop take part.
+    """
+    options = params.load()
+    chosen = options.split
+    with clock("split", timings, splits) as tally:
+        try:
+            cells = pd.read_parquet(crops)
+        except FileNotFoundError:
+            raise InputError(f"{crops} is missing; run `dvc repro synthesize`") from None
+        schema.check(cells, [*schema.METADATA, schema.CROP_STATUS], str(crops), key=schema.OBJECT_KEY)
+        kept = cells[cells[schema.CROP_STATUS] == schema.KEPT]
+        if not len(kept):
+            raise InputError(f"{crops} has no kept crop; see reports/metrics/synthesize.json")
+        fractions = {s: float(getattr(chosen, s)) for s in splitting.SPLITS}
+        sets = kept.drop_duplicates(schema.IMAGE_SET_KEY)
+        table, notes = splitting.assign(sets, chosen.by, _COLUMNS[chosen.stratify], fractions, options.seed)
+        found = splitting.verify(table, kept, chosen.by)
+        found["notes"] = [*notes, *found["notes"]]
+        with files.replacing(splits) as aside:
+            table.to_csv(aside, index=False, lineterminator="\n")
+        files.write_json(certificate, {"by": chosen.by, "stratify": chosen.stratify, "asked": fractions, **found})
+        tally.items, tally.unit = len(table), "image sets"
