@@ -1,0 +1,139 @@
+"""List the image sets, joined with what is known of them, and drop what cannot be used."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import joblib
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from morphospace import files, params, registry, schema, tables
+from morphospace.errors import InputError
+from morphospace.imaging import quality, tiff
+from morphospace.reporting.clock import clock
+
+logger = logging.getLogger(__name__)
+_LINES = 20  # dropped image sets that are named in the log; dropped.csv names all
+
+
+def run(
+    raw: Annotated[Path, typer.Argument(help="Folder of the data set, from `fetch`.")],
+    image_sets: Annotated[
+        Path, typer.Argument(help="CSV to write: one row an image set, for CellProfiler's LoadData.")
+    ],
+    dropped: Annotated[Path, typer.Argument(help="CSV to write: what cannot be used, and why.")],
+    timings: Annotated[Path, typer.Argument(help="JSON of seconds, memory and bytes.")],
+    metrics: Annotated[Path, typer.Argument(help="JSON of counts.")],
+) -> None:
+    """List the image sets with compound, concentration, mechanism, control type and batch.
+
+    Every image is read once, whole: a truncated file, a missing channel, channels of unequal size, or another size or
+    bit depth than the rest of the plate cost their image set and no other one.
+    """
+    options = params.load()
+    with clock("index", timings, image_sets, dropped) as tally:
+        found, refused = registry.load("datasets", options.dataset).index(raw, **options.dataset_options)
+        found = schema.check(found, schema.METADATA, "the image list", key=schema.IMAGE_SET_KEY)
+        kept, images, bad = _inspect(raw, found)
+        _report(bad)
+        _write_csv(image_sets, kept)
+        _write_csv(dropped, pd.concat([bad, refused]).sort_values(tables.DROPPED))
+        files.write_json(metrics, _counts(kept, images, bad, refused))
+        tally.items, tally.unit = len(kept), "image sets"
+        _check_enough(len(kept), bad, options.index.max_dropped, dropped)
+
+
+def _inspect(raw: Path, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the image sets in use, with digests; their images' properties; and the dropped image sets."""
+    names = quality.refuse_names(found)
+    opened = found[names["Reason"] == ""]
+    images = quality.collect(_read_all(raw, opened))
+    verdicts = pd.concat([names[names["Reason"] != ""], quality.refuse_images(opened, images)])
+    bad = verdicts[verdicts["Reason"] != ""].sort_index()
+    bad.insert(0, "Source", [" ".join(key) for key in found.loc[bad.index, schema.IMAGE_SET_KEY].to_numpy()])
+    kept = found.drop(index=bad.index)
+    images = images[images["Row"].isin(kept.index)]
+    for channel in schema.channels(found):
+        digests = images[images["Channel"] == channel].set_index("Row")["digest"]
+        kept[schema.DIGEST_PREFIX + channel] = digests.reindex(kept.index)
+    return kept.sort_values(schema.IMAGE_SET_KEY), images, bad
+
+
+def _read_all(raw: Path, opened: pd.DataFrame) -> Iterable[tuple[int, str, str, tiff.Inspection]]:
+    """Inspect every image, in parallel."""
+    todo = [
+        (row, channel, f"{values[schema.PATH_PREFIX + channel]}/{values[schema.FILE_PREFIX + channel]}".lstrip("/"))
+        for row, values in zip(opened.index, opened.to_dict("records"), strict=True)
+        for channel in schema.channels(opened)
+    ]
+    workers = min(files.jobs(), 1 + len(todo) // 100)
+    work = joblib.Parallel(n_jobs=workers, batch_size=8, return_as="generator")(
+        joblib.delayed(_inspect_one)(raw, file) for _, _, file in todo
+    )
+    done = track(work, "Reading images", total=len(todo), console=Console(stderr=True), transient=True)
+    return [(row, channel, file, found) for (row, channel, file), found in zip(todo, done, strict=True)]
+
+
+def _inspect_one(raw: Path, file: str) -> tiff.Inspection:
+    """Inspect one image, unless a link leads out of the raw folder."""
+    if not tables.is_inside(raw, raw / file):
+        return tiff.Inspection(reason="outside_root", detail=f"is a link that leaves {raw}")
+    if not (raw / file).exists():
+        return tiff.Inspection(reason="missing_channel", detail="is not there")
+    return tiff.inspect(raw / file)
+
+
+def _report(bad: pd.DataFrame) -> None:
+    for row in bad.head(_LINES).to_dict("records"):
+        logger.warning("dropped %s (%s): %s", row["Source"], row["Reason"], row["Detail"])
+    if len(bad) > _LINES:
+        logger.warning("dropped %d more; all are in dropped.csv", len(bad) - _LINES)
+
+
+def _counts(kept: pd.DataFrame, images: pd.DataFrame, bad: pd.DataFrame, refused: pd.DataFrame) -> dict[str, Any]:
+    """Return the numbers of record of the index."""
+    known = kept[schema.COMPOUND] != schema.UNKNOWN
+    treated = kept[kept[schema.PERT_TYPE] != schema.NEGCON]
+    return {
+        "image_sets": len(kept),
+        "fields_found": len(kept) + len(bad),
+        "dropped": len(bad),
+        "dropped_share": len(bad) / max(1, len(kept) + len(bad)),
+        "dropped_by_reason": {str(k): int(n) for k, n in bad["Reason"].value_counts().sort_index().items()},
+        "not_used": {str(k): int(n) for k, n in refused["Reason"].value_counts().sort_index().items()},
+        "channels": schema.channels(kept),
+        "plates": kept[schema.PLATE].nunique(),
+        "batches": kept[schema.BATCH].nunique(),
+        "wells": len(kept[[schema.PLATE, schema.WELL]].drop_duplicates()),
+        "compounds": treated.loc[known, schema.COMPOUND].nunique(),
+        "treatments": len(treated.loc[known, [schema.COMPOUND, schema.CONCENTRATION]].drop_duplicates()),
+        "moas": treated.loc[treated[schema.MOA] != schema.UNKNOWN, schema.MOA].nunique(),
+        "negcon": int((kept[schema.PERT_TYPE] == schema.NEGCON).sum()),
+        "compound_known": int(known.sum()),
+        "compound_unknown": int((~known).sum()),
+        "moa_known": int((kept[schema.MOA] != schema.UNKNOWN).sum()),
+        "moa_unknown": int((kept[schema.MOA] == schema.UNKNOWN).sum()),
+        "images": quality.summarize(images) if len(images) else {},
+    }
+
+
+def _check_enough(kept: int, bad: pd.DataFrame, limit: float, dropped: Path) -> None:
+    """Refuse to go on when nothing, or too little, is left."""
+    share = len(bad) / max(1, kept + len(bad))
+    why = f"first: {bad.iloc[0]['Source']}: {bad.iloc[0]['Detail']}" if len(bad) else "the data set is empty"
+    if not kept:
+        raise InputError(f"no image set can be used ({why}); {dropped} lists all {len(bad)}")
+    if share > limit:
+        raise InputError(
+            f"{len(bad)} of {kept + len(bad)} image sets were dropped, more than index.max_dropped allows "
+            f"({limit:g}); {why}; {dropped} lists all"
+        )
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with files.replacing(path) as aside:
+        table.to_csv(aside, index=False, lineterminator="\n", encoding="utf-8")
