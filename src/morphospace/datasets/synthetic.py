@@ -3,10 +3,12 @@
 import csv
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import joblib
 import numpy as np
 import pandas as pd
 import tifffile
@@ -24,6 +26,10 @@ _WEEKS = {
 }  # as published, Week4 without a prefix
 _FILTERS = {"DAPI": (1, _draw.DNA), "Tubulin": (2, _draw.TUBULIN), "Actin": (4, _draw.ACTIN)}
 _TRUTH = ["Center_X", "Center_Y", "Cells_Area", "Nuclei_Area", "Border", "State"]
+
+
+# A row of the image table, and the rows of the truth: key, then what is known.
+_Drawn = tuple[list[Any], list[tuple[list[Any], list[Any]]]]
 
 
 class Options(options.Options):
@@ -86,11 +92,7 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
     for folder in {s.plate_name for s in spots}:
         (target / folder).mkdir()
         (target / "truth" / folder).mkdir(parents=True)
-    work = joblib.Parallel(n_jobs=min(files.jobs(), len(spots)), return_as="generator")(
-        joblib.delayed(_draw_one)(target, seed, spot, chosen) for spot in spots
-    )
-    console = Console(stderr=True)
-    done = list(track(work, "Drawing fields", total=len(spots), console=console, transient=True))
+    done = _draw_all(target, seed, spots, chosen)
     _write_csv(target / _broad.IMAGE_CSV, _broad.COLUMNS, [names for names, _ in done])
     moa = [["compound", "concentration", "moa"], *_annotations()]
     _write_csv(target / _broad.MOA_CSV, moa[0], moa[1:])
@@ -108,6 +110,17 @@ def index(raw: Path, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     Options(**values)
     return _broad.image_sets(raw / _broad.IMAGE_CSV, raw / _broad.MOA_CSV), _metadata.dropped([])
+
+
+def _draw_all(target: Path, seed: int, spots: list[_Spot], chosen: Options) -> list[_Drawn]:
+    """Draw every field, on all cores when there are many."""
+    draw = partial(_draw_one, target, seed, chosen=chosen)
+    console, workers = Console(stderr=True), min(files.jobs(), 1 + len(spots) // 12)
+    if workers == 1:
+        return [draw(spot) for spot in track(spots, "Drawing fields", console=console, transient=True)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        work = pool.map(draw, spots)
+        return list(track(work, "Drawing fields", total=len(spots), console=console, transient=True))
 
 
 def _spots(chosen: Options) -> Iterator[_Spot]:
@@ -134,9 +147,7 @@ def _optics(seed: int, spot: _Spot) -> _draw.Optics:
     )
 
 
-def _draw_one(
-    target: Path, seed: int, spot: _Spot, chosen: Options
-) -> tuple[list[Any], list[tuple[list[Any], list[Any]]]]:
+def _draw_one(target: Path, seed: int, spot: _Spot, chosen: Options) -> _Drawn:
     """Draw and write one field; return its row of the image table, and its rows of the truth."""
     rng = np.random.default_rng([seed, 0, spot.plate, spot.well, spot.site])
     compound, dose = spot.treatment

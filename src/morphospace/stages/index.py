@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
-import joblib
 import pandas as pd
 import typer
 from rich.console import Console
@@ -70,11 +72,14 @@ def _read_all(raw: Path, opened: pd.DataFrame) -> Iterable[tuple[int, str, str, 
         for row, values in zip(opened.index, opened.to_dict("records"), strict=True)
         for channel in schema.channels(opened)
     ]
-    workers = min(files.jobs(), 1 + len(todo) // 100)
-    work = joblib.Parallel(n_jobs=workers, batch_size=8, return_as="generator")(
-        joblib.delayed(_inspect_one)(raw, file) for _, _, file in todo
-    )
-    done = track(work, "Reading images", total=len(todo), console=Console(stderr=True), transient=True)
+    inspect = partial(_inspect_one, raw)
+    shown: dict[str, Any] = {"total": len(todo), "console": Console(stderr=True), "transient": True}
+    names, workers = [file for _, _, file in todo], min(files.jobs(), 1 + len(todo) // 300)
+    if workers == 1:
+        done = list(track(map(inspect, names), "Reading images", **shown))
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            done = list(track(pool.map(inspect, names, chunksize=8), "Reading images", **shown))
     return [(row, channel, file, found) for (row, channel, file), found in zip(todo, done, strict=True)]
 
 
