@@ -1,0 +1,151 @@
+"""What to look for in each picture, by the folder and the name of its file."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from morphospace.reporting.page import Picture
+
+# Pattern of <folder>/<file>, title, caption. The first that fits is used; {} is the file's name in words.
+_CAPTIONS = [
+    (
+        "illumination/*",
+        "Illumination functions",
+        "How unevenly each plate and channel is lit: images are divided by this. It should be smooth and brightest "
+        "near the middle; cells that show through mean too little smoothing, and a value far above 2 at a corner "
+        "means that noise is amplified there.",
+    ),
+    (
+        "segmentation/*",
+        "Segmentation of {}",
+        "Outlines on the images they were found in. Look for nuclei that are split or merged, cells that swallow a "
+        "neighbour, and debris with an outline. Cells that touch the border have none, by intent.",
+    ),
+    (
+        "crops/size_histogram",
+        "Sizes of the cells",
+        "The longest side of each cell's box, beside the side of the tile. What lies to the right of the line was "
+        "dropped: if the peak is near it, the tile is too small and the large cells are missing from all that "
+        "follows.",
+    ),
+    (
+        "crops/contact_sheet",
+        "Cells, one row a treatment",
+        "What the model sees. Rows should differ if the treatments do. Look for cut cells, empty tiles, several "
+        "nuclei in one tile, and rows that differ in brightness only.",
+    ),
+    (
+        "training/*epoch*",
+        "Reconstructions as training goes on",
+        "The same cells after each epoch. First the outline appears, then the nucleus, then texture. If late rows "
+        "equal early ones, training has stalled; if all cells look alike, the latent space has collapsed.",
+    ),
+    (
+        "training/*",
+        "Training: {}",
+        "Training and validation, epoch by epoch, and the two parts of the loss. The lines should fall together; a "
+        "validation line that turns up while training falls is overfitting. A KL term near 0 means that the latent "
+        "space is unused.",
+    ),
+    (
+        "latent/*walk*",
+        "Walks through the latent space",
+        "One latent dimension changes along a row, all others stay. A dimension in use changes one thing smoothly; "
+        "one out of use changes nothing.",
+    ),
+    (
+        "latent/*generat*",
+        "Cells drawn from the prior",
+        "Decoded from random latent vectors. They should look like cells, and unlike one another; blobs mean that "
+        "the latent vectors of real cells lie elsewhere than the prior.",
+    ),
+    (
+        "latent/*sample*",
+        "Cells drawn from the prior",
+        "Decoded from random latent vectors. They should look like cells, and unlike one another; blobs mean that "
+        "the latent vectors of real cells lie elsewhere than the prior.",
+    ),
+    (
+        "latent/*hist*",
+        "Latent values against the prior",
+        "The latent values of real cells, dimension by dimension, with the normal curve that they are drawn towards. "
+        "A spike at 0 is a dimension out of use; a shifted or wide one carries information that the prior does not "
+        "expect.",
+    ),
+    (
+        "latent/*kl*",
+        "Information in each latent dimension",
+        "The KL divergence of each dimension, sorted. Dimensions near 0 are not used; how many are in use is the "
+        "size of the latent space that the model found worth its price.",
+    ),
+    (
+        "latent/*",
+        "Latent space: {}",
+        "Latent vectors of real cells, encoded from the images themselves.",
+    ),
+    (
+        "similarity/random",
+        "Originals over reconstructions: drawn at random",
+        "Test cells, none of whose wells were seen in training. The fair picture of the result: judge by this row, "
+        "not by the best. PCA with as many numbers a cell stands below; compare sharpness of the nucleus and of the "
+        "outline.",
+    ),
+    (
+        "similarity/best",
+        "Originals over reconstructions: the best",
+        "The test cells with the highest similarity. They are usually small or dim: most of their tile is black, and "
+        "black is easily reconstructed.",
+    ),
+    (
+        "similarity/worst",
+        "Originals over reconstructions: the worst",
+        "The test cells with the lowest similarity. Look for segmentation mistakes, saturated cells, and rare "
+        "shapes: they show what the model has not learnt, or what should not have been a cell.",
+    ),
+    (
+        "similarity/bars",
+        "Similarity beside its floors",
+        "Further left is better. A floor that knows nothing of the cell reaches a high similarity, since most of a "
+        "tile is black: only the distance to the floors counts.",
+    ),
+    (
+        "similarity/per_channel",
+        "Similarity inside the cell, by channel",
+        "The black around the cell left out. Here methods differ; a channel where the model falls behind PCA is the "
+        "one it has not learnt.",
+    ),
+    (
+        "budget/stages",
+        "Where the time went",
+        "Seconds of each stage, on a logarithmic axis. Processor time over wall-clock time is how many cores were "
+        "busy.",
+    ),
+    (
+        "budget/extrapolation",
+        "The size of the thesis, on this machine",
+        "Hours if the run had the thesis's number of cells, scaled linearly stage by stage. A small run overstates "
+        "it, since starting up is scaled along.",
+    ),
+]
+
+
+def pictures(paths: Sequence[Path], limit: int = 12) -> list[Picture]:
+    """Return pictures with captions, in the order of `_CAPTIONS` and then of their names, at most `limit`."""
+    ranked = sorted((*_place(path), path.name, path) for path in paths)
+    return [_picture(path, rank) for rank, _, path in ranked[:limit]]
+
+
+def _place(path: Path) -> tuple[int]:
+    name = f"{path.parent.name}/{path.stem}"
+    fits = (i for i, (pattern, _, _) in enumerate(_CAPTIONS) if fnmatchcase(name, pattern))
+    return (next(fits, len(_CAPTIONS)),)
+
+
+def _picture(path: Path, rank: int) -> Picture:
+    words = path.stem.replace("_", " ")
+    if rank == len(_CAPTIONS):
+        return Picture(
+            path, f"{path.parent.name}: {words}".capitalize(), "No description was written for this picture."
+        )
+    _, title, caption = _CAPTIONS[rank]
+    return Picture(path, title.replace("{}", words), caption)

@@ -1,0 +1,118 @@
+"""The section on cost: this run, the size of the thesis, and the thesis's own table."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from morphospace.reporting import thesis
+from morphospace.reporting.page import NOT_MEASURED, Block, Items, Table, Text, number
+
+
+def blocks(
+    budget: Mapping[str, Any] | None, stages: pd.DataFrame | None, currency: str, pictures: Sequence[Block]
+) -> list[Block]:
+    """Return the tables of cost; the thesis's own is there whether or not this run was measured."""
+    found: list[Block] = []
+    if budget:
+        found += [_text(budget), _scenarios(budget, currency)]
+    else:
+        found.append(Text(f"Cost of this run: {NOT_MEASURED}."))
+    if stages is not None and not stages.empty:
+        found.append(_stages(stages, currency))
+    return [*found, *pictures, *_thesis()]
+
+
+def _text(budget: Mapping[str, Any]) -> Text:
+    hours = budget.get("hours")
+    return Text(
+        f"This run took {_hours(hours)} ({_hours(budget.get('cpu_hours'))} of processor time), at most "
+        f"{number(budget.get('peak_memory_mb'), 3)} MB in one process, and wrote "
+        f"{number(budget.get('storage_gb'), 3)} GB. Training went at {number(budget.get('images_per_second'), 3)} "
+        f"images a second. Prices are those of {budget.get('machine', 'the machine in params.yaml')}, whatever "
+        "machine ran."
+    )
+
+
+def _hours(hours: Any) -> str:
+    if hours is None or hours != hours:
+        return NOT_MEASURED
+    return f"{hours * 60:.1f} min" if hours < 1 else f"{hours:.1f} h"
+
+
+def _scenarios(budget: Mapping[str, Any], currency: str) -> Table:
+    """Return this run beside the thesis's size, a row a number of epochs."""
+    names = [re.fullmatch(r"thesis_(\d+)_epochs_hours", key) for key in budget]
+    epochs = sorted(int(m[1]) for m in names if m)
+    rows = [_scenario(budget, "this run", "", budget.get("storage_gb"), budget.get("storage_cost_month"))]
+    for count in epochs:
+        size = budget.get("thesis_storage_gb"), budget.get("thesis_storage_cost_month")
+        rows.append(_scenario(budget, f"the thesis's size, {count} epochs", f"thesis_{count}_epochs_", *size))
+    head = ["", "hours", f"spot, {currency}", f"on demand, {currency}", "storage, GB", f"storage, {currency} a month"]
+    return Table("This run, and the size of the thesis scaled linearly from it", head, rows)
+
+
+def _scenario(budget: Mapping[str, Any], name: str, prefix: str, size: Any, monthly: Any) -> list[str]:
+    values = [budget.get(f"{prefix}{key}") for key in ("hours", "cost_spot", "cost_on_demand")]
+    return [name, *(number(v, 3) for v in [*values, size, monthly])]
+
+
+def _stages(stages: pd.DataFrame, currency: str) -> Table:
+    rows = [
+        [
+            str(row["stage"]),
+            number(float(row["seconds"]), 3),
+            f"{number(int(row['items']))} {row['unit']}",
+            number(float(row["items_per_second"]), 3),
+            number(float(row["cpu_seconds"]), 3),
+            number(float(row["peak_memory_mb"]), 3),
+            number(float(row["gb_written"]), 3),
+            number(float(row["cost_spot"]), 3),
+        ]
+        for row in stages.fillna({"unit": "", "device": ""}).to_dict("records")
+    ]
+    most = max(float(stages["seconds"].max()), 1e-9)
+    head = ["stage", "seconds", "items", "items/s", "processor s", "peak MB", "GB", f"spot, {currency}"]
+    return Table("Each stage, measured", head, rows, [float(s) / most for s in stages["seconds"]])
+
+
+def _thesis() -> list[Block]:
+    """Return the published budget from its own inputs, and where it contradicts itself (000-41)."""
+    rows = [
+        [
+            row["model"],
+            number(row["z_dim"]),
+            number(row["r_loss_factor"]),
+            f"{row['epochs']}"
+            if row["epochs"] == row["budget_epochs"]
+            else f"{row['epochs']} ({row['budget_epochs']})",
+            f"{row['hours']:.0f}",
+            f"{row['cost']:.2f}",
+            f"{row['log_hours']:.2f}",
+            f"{row['seconds_an_epoch']:.0f}",
+            f"{row['S']:.5f}",
+        ]
+        for row in thesis.table().to_dict("records")
+    ]
+    head = [
+        "model",
+        "z",
+        "R",
+        "epochs (in the budget)",
+        "hours paid",
+        "EUR",
+        "hours by its log",
+        "s an epoch paid",
+        "S",
+    ]
+    caption = (
+        f"The thesis's budget from its own inputs: hours on one V100 at {thesis.SPOT:.2f} EUR, and about "
+        f"{thesis.STORAGE_MONTH:.0f} EUR a month for storage. Its S is another measure, on training images: not "
+        "comparable"
+    )
+    return [
+        Table(caption, head, rows),
+        Text("Where that table contradicts itself, or the rest of the thesis:"),
+        Items(thesis.contradictions()),
+    ]

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from morphospace.reporting import captions
+
+
+def test_pictures_stand_in_the_order_of_the_story_and_then_by_name() -> None:
+    names = ["similarity/per_channel", "similarity/worst", "similarity/random", "similarity/zzz"]
+    found = captions.pictures([Path(f"{name}.png") for name in names])
+    assert [p.path.stem for p in found] == ["random", "worst", "per_channel", "zzz"]
+
+
+def test_an_unknown_picture_is_shown_with_its_name() -> None:
+    found = captions.pictures([Path("odd/new_one.png")])[0]
+    assert found.title == "Odd: new one"
+
+
+def test_a_field_is_named_in_its_title() -> None:
+    found = captions.pictures([Path("segmentation/P1_B02_1.png")])[0]
+    assert found.title == "Segmentation of P1 B02 1"
+
+
+def test_more_than_the_limit_is_left_out() -> None:
+    assert len(captions.pictures([Path(f"training/epoch_{i:03d}.png") for i in range(50)], limit=12)) == 12
