@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import typer
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -157,6 +158,8 @@ def _write_packs(
             scaling[plate] = _scales(plate, each(_measure, fields), options, channels)
             results = each(_cut, fields, scaling[plate], options.size)
             packs.write(aside / f"{plate}.zip", _unpack(results, pixels))
+    # The workers end here, so that the clock counts their seconds and their memory.
+    get_reusable_executor().shutdown(wait=True)
     return scaling, pixels
 
 
