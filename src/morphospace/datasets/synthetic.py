@@ -65,13 +65,16 @@ class _Spot(NamedTuple):
 
     @property
     def treatment(self) -> tuple[_phenotypes.Compound | None, float]:
-        """Every sixth well is DMSO; a compound has two doses, turn by turn, on the plates' first ten treated wells."""
+        """Every sixth well is DMSO; the others take the compounds in turn, ten wells a round.
+
+        Two rounds show the four doses of a compound, the next two the same on the other plates' wells.
+        """
         if self.well % 6 == 0:
             return None, 0.0
-        index = self.well - self.well // 6 - 1
-        compound = _phenotypes.COMPOUNDS[index % 10]
-        turn = self.plate + index % 10 // 5
-        return compound, compound.doses[(2 * (index // 10) + turn % 2) % len(compound.doses)]
+        turn, index = divmod(self.well - self.well // 6 - 1, len(_phenotypes.COMPOUNDS))
+        compound = _phenotypes.COMPOUNDS[index]
+        other = (self.plate + index // 5 + turn // 2) % 2
+        return compound, compound.doses[2 * (turn % 2) + other]
 
 
 def fetch(target: Path, seed: int, **values: Any) -> None:
