@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import feature, filters, measure, morphology, segmentation
+from skimage import feature, filters, measure, segmentation
 
 from morphospace.segmentation import _pool, native
 from morphospace.segmentation._engine import Function, Group, ImageSet, Labels, Outcome, Settings, narrow
@@ -46,10 +46,9 @@ def find_nuclei(image: NDArray[np.float32], settings: Settings) -> NDArray[Any]:
     markers = np.zeros(image.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     found = segmentation.watershed(-depth, markers, mask=foreground)
-    smallest = int(np.pi * settings.min_diameter**2 / 4)
-    found = morphology.remove_small_objects(found, max_size=smallest - 1)
     area = np.bincount(found.ravel())[found]
-    within = np.where(area > np.pi * settings.max_diameter**2 / 4, 0, found)
+    smallest, largest = (np.pi * d**2 / 4 for d in (settings.min_diameter, settings.max_diameter))
+    within = np.where((area < smallest) | (area > largest), 0, found)
     return np.asarray(segmentation.relabel_sequential(within)[0])
 
 
