@@ -35,7 +35,7 @@ def run(
         kept = cells[cells[schema.CROP_STATUS] == schema.KEPT]
         if not len(kept):
             raise InputError(f"{crops} has no kept crop; see reports/metrics/synthesize.json")
-        fractions = {s: float(getattr(chosen, s)) for s in splitting.SPLITS}
+        fractions = {schema.TRAIN: chosen.train, schema.VALIDATION: chosen.validation, schema.TEST: chosen.test}
         sets = kept.drop_duplicates(schema.IMAGE_SET_KEY)
         table, notes = splitting.assign(sets, chosen.by, _COLUMNS[chosen.stratify], fractions, options.seed)
         found = splitting.verify(table, kept, chosen.by)
