@@ -1,0 +1,140 @@
+"""Parts that models are built of: what Keras means by `same`, its initial weights, a bound on the log-variance."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from morphospace.errors import TrainingError
+
+LEAK = 0.3  # Keras's LeakyReLU; torch's own default is 0.01
+_LEVELS = 2**16  # of the probability of a dropout
+
+
+class Latent(NamedTuple):
+    """The posterior q(z|x), a normal distribution a dimension: `mean` and `logvar`, both (N, z_dim)."""
+
+    mean: Tensor
+    logvar: Tensor
+
+
+class Output(NamedTuple):
+    """What a model says of its input: `reconstruction` (N, C, H, W), and the `latent` it went through."""
+
+    reconstruction: Tensor
+    latent: Latent
+
+
+class SameConv(nn.Conv2d):
+    """Keras's ``Conv2D(kernel 3, strides 2, padding 'same')``: an even side is padded by one at the bottom and right.
+
+    ``padding=1`` of torch pads all four sides, so its windows lie one pixel higher and further left.
+    """
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__(channels, filters, kernel_size=3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, filters, H / 2, W / 2) of (N, channels, H, W)."""
+        return super().forward(functional.pad(x, (0, 1, 0, 1)))
+
+
+class SameConvTranspose(nn.ConvTranspose2d):
+    """Keras's ``Conv2DTranspose(kernel 3, strides 2, padding 'same')``: the full result less its last row and column.
+
+    Padding the (small) input at the start is the same as cropping the (large) result at the end, and twice as fast.
+    """
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__(channels, filters, kernel_size=3, stride=2)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Return (N, filters, 2 H, 2 W) of (N, channels, H, W)."""
+        shifted = functional.pad(x, (1, 0, 1, 0))
+        return functional.conv_transpose2d(
+            shifted, self.weight, self.bias, stride=2, padding=2, output_padding=1, groups=self.groups
+        )
+
+
+class Dropout(nn.Module):
+    """Dropout of single values, four times as fast as torch's on a processor, where drawing numbers is the cost.
+
+    A 64-bit random number decides over four values, so the probability is rounded to 1/65,536 (0.25 is exact); what is
+    kept is divided by the exact probability to keep. Other devices use torch's.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.level = round(probability * _LEVELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x`, in training with some values 0 and the others scaled so that the mean stays."""
+        if not self.training or not self.level:
+            return x
+        if x.device.type != "cpu":
+            return functional.dropout(x, self.level / _LEVELS, training=True)
+        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        draws = words.view(torch.int16)[: x.numel()]
+        kept = (draws >= self.level - _LEVELS // 2).to(x.dtype).mul_(_LEVELS / (_LEVELS - self.level))
+        # The values as they lie in memory, whatever their layout: no copy, and the same for equal inputs.
+        return x * kept.as_strided(x.shape, x.stride()) if _dense(x) else x * kept.view(x.shape)
+
+    def extra_repr(self) -> str:
+        """Return the probability, as torch's Dropout does."""
+        return f"p={self.level / _LEVELS:g}"
+
+
+def hidden(layer: nn.Module, filters: int, batch_norm: bool, dropout: float) -> nn.Sequential:
+    """Return the layer, then batch normalisation, LeakyReLU and dropout, each where it is wanted (000-20, 000-21)."""
+    steps = [layer]
+    if batch_norm:
+        steps.append(nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01))  # Keras: epsilon 1e-3, momentum 0.99
+    steps.append(nn.LeakyReLU(LEAK, inplace=True))
+    if dropout:
+        steps.append(Dropout(dropout))
+    return nn.Sequential(*steps)
+
+
+def bounded(raw: Tensor, limit: float) -> Tensor:
+    """Return ``limit * tanh(raw / limit)``: within ±limit, with a slope everywhere, and `raw` itself near 0.
+
+    Where the thesis's loss became NaN (000-29), exp of an unbounded log-variance is the likely cause. At limit 10 the
+    value changes by less than 0.4 % for |raw| < 1 and 3.3 % at 3.2; a hard clamp would end the gradient at the limit.
+    """
+    return limit * torch.tanh(raw / limit)
+
+
+def sample(latent: Latent) -> Tensor:
+    """Return z = mean + exp(logvar / 2) * noise, (N, z_dim), with noise of torch's generator."""
+    return latent.mean + torch.exp(0.5 * latent.logvar) * torch.randn_like(latent.mean)
+
+
+def initialise(model: nn.Module) -> None:
+    """Set every convolution and dense layer as Keras does: Glorot-uniform weights, zero biases."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def require_divisible(size: int, by: int, model: str) -> None:
+    """Refuse a tile that the strides do not divide.
+
+    Raises
+    ------
+    TrainingError
+        Naming the nearest sizes that fit.
+    """
+    if size < by or size % by:
+        below, above = max(by, size // by * by), max(by, -(-size // by) * by)
+        near = f"{below}" if below == above else f"{below} or {above}"
+        raise TrainingError(
+            f"{model} needs tiles whose side is a multiple of {by}, not {size}; set synthesize.size to {near}"
+        )
+
+
+def _dense(x: Tensor) -> bool:
+    """Whether the values fill their memory in some order of the axes, without gaps or overlaps."""
+    return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))

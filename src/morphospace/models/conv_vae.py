@@ -1,0 +1,122 @@
+"""The convolutional VAE of the thesis, layer by layer (000-20 to 000-24), for any channels and sides that 8 divides."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from morphospace.models._blocks import (
+    Latent,
+    Output,
+    SameConv,
+    SameConvTranspose,
+    bounded,
+    hidden,
+    initialise,
+    require_divisible,
+    sample,
+)
+from morphospace.options import Options as BaseOptions
+
+_STRIDE = 8  # three convolutions of stride 2
+_DEEP = 64  # channels of the deepest map
+
+
+class Options(BaseOptions):
+    """What ``params.yaml`` may say of this model."""
+
+    output_activation: Literal["linear", "sigmoid"] = "linear"
+    batch_norm: bool = True
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
+
+
+class ConvVAE(nn.Module):
+    """Three convolutions down to a normal posterior, three transposed ones up and one to the channels."""
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        z_dim: int,
+        output_activation: str,
+        batch_norm: bool,
+        dropout: float,
+        max_logvar: float,
+    ) -> None:
+        super().__init__()
+        side = size // _STRIDE
+        flat = _DEEP * side * side
+        self.max_logvar = max_logvar
+        self.encoder = nn.Sequential(
+            hidden(SameConv(channels, 32), 32, batch_norm, dropout),
+            hidden(SameConv(32, 64), 64, batch_norm, dropout),
+            hidden(SameConv(64, _DEEP), _DEEP, batch_norm, dropout),
+            nn.Flatten(),
+        )
+        self.mean = nn.Linear(flat, z_dim)
+        self.logvar = nn.Linear(flat, z_dim)
+        self.decoder = nn.Sequential(
+            nn.Linear(z_dim, flat),
+            nn.Unflatten(1, (_DEEP, side, side)),
+            hidden(SameConvTranspose(_DEEP, 64), 64, batch_norm, dropout),
+            hidden(SameConvTranspose(64, 64), 64, batch_norm, dropout),
+            hidden(SameConvTranspose(64, 32), 32, batch_norm, dropout),
+            nn.ConvTranspose2d(32, channels, kernel_size=3, padding=1),
+            nn.Sigmoid() if output_activation == "sigmoid" else nn.Identity(),
+        )
+        initialise(self)
+
+    def encode(self, x: Tensor) -> Latent:
+        """Return the posterior of tiles (N, C, H, W) in [0, 1]; its log-variance lies within ±max_logvar."""
+        features = self.encoder(x)
+        return Latent(self.mean(features), bounded(self.logvar(features), self.max_logvar))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the tiles (N, C, H, W) of latent points (N, z_dim)."""
+        reconstruction: Tensor = self.decoder(z)
+        return reconstruction
+
+    def forward(self, x: Tensor) -> Output:
+        """Return the reconstruction of tiles and their posterior: of a sample in training, else of the mean."""
+        latent = self.encode(x)
+        return Output(self.decode(sample(latent) if self.training else latent.mean), latent)
+
+
+def build(
+    channels: int,
+    size: int,
+    z_dim: int,
+    *,
+    output_activation: Literal["linear", "sigmoid"] = "linear",
+    batch_norm: bool = True,
+    dropout: float = 0.25,
+    max_logvar: float = 10.0,
+) -> nn.Module:
+    """Return the model, its weights drawn from torch's generator.
+
+    Parameters
+    ----------
+    channels
+        Planes of a tile.
+    size
+        Side of a tile, px, a multiple of 8; the thesis's is 128.
+    z_dim
+        Latent dimensions.
+    output_activation
+        `linear` (models A, B and C of the thesis) or `sigmoid` (its model 3) (000-22).
+    batch_norm
+        Whether each hidden convolution is followed by batch normalisation.
+    dropout
+        Share of the values dropped after each hidden convolution; 0 for none.
+    max_logvar
+        Bound on the absolute log-variance (`bounded`).
+
+    Raises
+    ------
+    TrainingError
+        When 8 does not divide `size`.
+    """
+    require_divisible(size, _STRIDE, "conv_vae")
+    model = ConvVAE(channels, size, z_dim, output_activation, batch_norm, dropout, max_logvar)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,151 @@
+"""A trained model as two files: weights in safetensors, and the arguments that rebuild it in JSON; and its use."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from morphospace import files
+from morphospace.errors import InputError
+from morphospace.training import checkpoint
+from morphospace.training.data import Minibatches, Tiles
+
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+class Card(BaseModel):
+    """What ``model.json`` holds: all that rebuilds the model, and how it came about."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    channels: Annotated[list[str], Field(min_length=1)]
+    size: Annotated[int, Field(ge=1, le=4096)]
+    z_dim: Annotated[int, Field(ge=1, le=8192)]
+    max_logvar: Annotated[float, Field(gt=0)]
+    options: dict[str, Any]
+    r_loss_factor: float
+    best_epoch: int
+    epochs: int
+    fingerprint: str
+
+
+def save_model(folder: Path, weights: Mapping[str, Tensor], card: Card) -> None:
+    """Write the two files into an existing folder."""
+    save_file({name: checkpoint.plain(t) for name, t in weights.items()}, folder / WEIGHTS)
+    files.write_json(folder / CARD, card.model_dump())
+
+
+def build(card: Card) -> nn.Module:
+    """Return the model of a card, with new weights.
+
+    Raises
+    ------
+    InputError
+        When this version has no such model, or the model refuses its options.
+    """
+    try:
+        plug_in = importlib.import_module(f"morphospace.models.{card.model}")
+    except ModuleNotFoundError:
+        raise InputError(f"{CARD}: this version has no model {card.model!r}; run `dvc repro -f train`") from None
+    try:
+        options = plug_in.Options.model_validate(card.options).model_dump()
+    except ValidationError as error:
+        raise InputError(f"{CARD}: {_first(error)}; run `dvc repro -f train`") from None
+    model: nn.Module = plug_in.build(len(card.channels), card.size, card.z_dim, max_logvar=card.max_logvar, **options)
+    return model
+
+
+def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the model of a folder, in evaluation mode on the fastest device here, and its card.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, damaged, or does not fit the other: the file, the key and both shapes are named.
+    """
+    raw = files.read_json(folder / CARD)
+    try:
+        card = Card.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{folder / CARD}: {_first(error)}; run `dvc repro -f train`") from None
+    model = build(card)
+    path = folder / WEIGHTS
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} cannot be read ({error}); run `dvc pull` or `dvc repro -f train`") from None
+    _check_fit(model.state_dict(), weights, path)
+    model.load_state_dict(weights)
+    return model.to(device()).eval(), card.model_dump()
+
+
+def device() -> torch.device:
+    """Return the fastest device here."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def encode(
+    model: nn.Module, tiles: NDArray[np.uint8], minibatch: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the posterior's mean and log-variance of tiles (N, C, H, W): two arrays (N, z_dim).
+
+    The model is put in evaluation mode; only a minibatch of tiles is in memory at a time.
+    """
+    means, logvars = [], []
+    with torch.inference_mode():
+        for x in _batches(model, tiles, minibatch):
+            latent = model.encode(x)  # type: ignore[operator]
+            means.append(latent.mean.float().cpu().numpy())
+            logvars.append(latent.logvar.float().cpu().numpy())
+    return np.concatenate(means), np.concatenate(logvars)
+
+
+def reconstruct(model: nn.Module, tiles: NDArray[np.uint8], minibatch: int) -> NDArray[np.float32]:
+    """Return the reconstructions (N, C, H, W) of tiles from their latent means; linear models may leave [0, 1]."""
+    with torch.inference_mode():
+        drawn = [_array(model.decode(model.encode(x).mean)) for x in _batches(model, tiles, minibatch)]  # type: ignore[operator]
+    return np.concatenate(drawn)
+
+
+def decode(model: nn.Module, z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the tiles (N, C, H, W) of latent points (N, z_dim)."""
+    model.eval()
+    with torch.inference_mode():
+        return _array(model.decode(torch.from_numpy(z).to(next(model.parameters()).device)))  # type: ignore[operator]
+
+
+def _batches(model: nn.Module, tiles: NDArray[np.uint8], minibatch: int) -> Any:
+    model.eval()
+    held = Tiles(tiles, next(model.parameters()).device, resident=False)
+    return (held.take(rows) for rows in Minibatches(np.arange(len(tiles)), minibatch))
+
+
+def _array(drawn: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(drawn.float().cpu().numpy())
+
+
+def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    differing = sorted(wanted.keys() ^ found.keys())
+    if differing:
+        where = "lacks" if differing[0] in wanted else "has an unknown"
+        raise InputError(f"{path} {where} tensor {differing[0]}; it is not of this {CARD}: run `dvc repro -f train`")
+    for name, tensor in wanted.items():
+        if tensor.shape != found[name].shape:
+            raise InputError(
+                f"{path}: {name} is {tuple(found[name].shape)}, {CARD} wants {tuple(tensor.shape)}; "
+                "run `dvc repro -f train`"
+            )
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"

@@ -1,0 +1,313 @@
+"""Training by Lightning: an epoch depends on the state before it, the seed and its number, so it can be resumed."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from morphospace.errors import TrainingError
+from morphospace.training import checkpoint, elbo, history
+from morphospace.training.data import Minibatches, Tiles, epoch_seed
+from morphospace.training.history import Epoch
+
+_CHECK_EVERY = 50  # steps between looks at the losses: each look waits for the device
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the names are those of ``params.yaml``, `r_loss_factor` a number."""
+
+    seed: int
+    epochs: int
+    minibatch: int
+    learning_rate: float
+    r_loss_factor: float
+    lr_decay: float = 1.0
+    lr_step: int = 1
+    beta: float = 1.0
+    kl_warmup: int = 0
+    patience: int = 0
+    min_delta: float = 0.0
+
+
+class Fitted(NamedTuple):
+    """What training gave: `weights` of `best_epoch`; `seconds` with those before an interruption."""
+
+    weights: dict[str, Tensor]
+    history: list[Epoch]
+    best_epoch: int
+    stopped_early: bool
+    seconds: float
+    images_per_second: float | None
+    device: str
+
+
+class Observer:
+    """What is told of the training; each method may be overridden."""
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        """After each minibatch; all count from 1."""
+
+    def on_epoch(self, row: Epoch, model: nn.Module, replayed: bool) -> None:
+        """After each epoch, before its checkpoint; `replayed` rows were trained before an interruption."""
+
+
+class Training(lightning.LightningModule):
+    """A model with the loss, the optimiser and the schedules of the thesis (000-24, 000-25)."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        array: NDArray[np.uint8],
+        settings: Settings,
+        observer: Observer,
+        save: Callable[..., None],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.array = array
+        self.settings = settings
+        self.observer = observer
+        self.save = save
+        self.rows: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.optimizer_state: dict[str, Tensor] = {}
+        self.first = 0
+        self.train_seconds = 0.0
+        self._losses: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._train: tuple[float, ...] = ()
+        self._validation: tuple[float, ...] = ()
+
+    @property
+    def epoch(self) -> int:
+        """Number of the current epoch, from 0, with those before an interruption."""
+        return self.first + self.current_epoch
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam with Keras's epsilon, in the state of the checkpoint."""
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings.learning_rate, eps=1e-7)
+        checkpoint.restore_optimizer(self.model, optimizer, self.optimizer_state)
+        return optimizer
+
+    def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
+        """Leave the indices with the host: `Tiles` knows where the pictures are."""
+        return batch
+
+    def on_fit_start(self) -> None:
+        """Put the tiles where the model is."""
+        self.tiles = Tiles(self.array, self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch's noise and set its learning rate."""
+        s = self.settings
+        torch.manual_seed(epoch_seed(s.seed, self.epoch, "noise"))
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = elbo.learning_rate(self.epoch, s.learning_rate, s.lr_decay, s.lr_step)
+        self._weight = elbo.kl_weight(self.epoch, s.kl_warmup, s.beta)
+        self._train, self._validation = (), ()
+        self._started = time.perf_counter()
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Return the loss of a minibatch: of samples of the posterior, with dropout."""
+        return self._step(batch, self._weight)
+
+    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+        """Look at the losses now and then."""
+        if (batch_idx + 1) % _CHECK_EVERY == 0:
+            self._refuse_nan("training", batch_idx + 1 - _CHECK_EVERY)
+        self.observer.on_step(self.epoch + 1, batch_idx + 1, int(self.trainer.num_training_batches))
+
+    def on_validation_epoch_start(self) -> None:
+        """Close the training half of the epoch."""
+        self._close_training()
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Take the loss of the posterior mean, without dropout, with the full beta: no chance in it."""
+        self._step(batch, self.settings.beta)
+
+    def on_train_epoch_end(self) -> None:
+        """Write the row of the epoch; keep the weights when they are the best; save; stop when it is time."""
+        if self._train:
+            self._validation = self._means("validation")
+        else:
+            self._close_training()
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append(Epoch(self.epoch + 1, rate, self._weight, *self._train, *(self._validation or (None,) * 3)))
+        s = self.settings
+        if history.best(self.rows, s.min_delta) == self.epoch + 1:
+            self.best = {k: checkpoint.plain(v) for k, v in self.model.state_dict().items()}
+        self.observer.on_epoch(self.rows[-1], self.model, False)
+        self.save(self)
+        self.trainer.should_stop = history.should_stop(self.rows, s.patience, s.min_delta)
+
+    def _step(self, rows: Tensor, weight: float) -> Tensor:
+        x = self.tiles.take(rows)
+        out = self.model(x)
+        loss = elbo.elbo(x, out.reconstruction, out.latent.mean, out.latent.logvar, self.settings.r_loss_factor, weight)
+        self._losses.append(torch.stack(loss).detach())
+        self._sizes.append(len(rows))
+        return loss.loss
+
+    def _close_training(self) -> None:
+        self._train = self._means("training")
+        self.train_seconds += time.perf_counter() - self._started
+
+    def _means(self, split: str) -> tuple[float, ...]:
+        """Means over images of the losses since the last call, which are forgotten."""
+        self._refuse_nan(split, len(self._losses) // _CHECK_EVERY * _CHECK_EVERY if split == "training" else 0)
+        losses = torch.stack(self._losses).cpu().double()
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        self._losses, self._sizes = [], []
+        return tuple(float(v) for v in (losses * sizes[:, None]).sum(0) / sizes.sum())
+
+    def _refuse_nan(self, split: str, since: int) -> None:
+        recent = self._losses[since:]
+        finite = torch.isfinite(torch.stack(recent)).all(dim=1).cpu() if recent else torch.ones(1)
+        if not bool(finite.all()):
+            step = since + int((~finite).nonzero()[0]) + 1
+            raise TrainingError(
+                f"the {split} loss is no longer finite in epoch {self.epoch + 1}, minibatch {step}: lower "
+                f"train.learning_rate (now {self.settings.learning_rate:g}), train.r_loss_factor (now "
+                f"{self.settings.r_loss_factor:g}) or train.max_logvar, or give the model dropout or batch_norm"
+            )
+
+
+def fit(
+    model: nn.Module,
+    array: NDArray[np.uint8],
+    train: NDArray[np.intp],
+    validation: NDArray[np.intp],
+    settings: Settings,
+    folder: Path,
+    fingerprint: str,
+    observer: Observer | None = None,
+) -> Fitted:
+    """Train a model, from the checkpoint of `folder` when there is one with this `fingerprint`.
+
+    A run that was interrupted and resumed gives, on the same processor with the same number of threads, the same bytes
+    as one that was not: every epoch is seeded by its number.
+
+    Parameters
+    ----------
+    model
+        With ``forward(x) -> Output``; its weights are changed.
+    array
+        Tiles (N, C, H, W), uint8.
+    train, validation
+        Indices of tiles. Without validation rows nothing stops early and the last weights are kept.
+    settings
+        How to train.
+    folder
+        Where the checkpoint of each epoch goes.
+    fingerprint
+        Names everything that decides the result; a checkpoint with another one is ignored and overwritten.
+    observer
+        Is told of steps and epochs.
+
+    Raises
+    ------
+    TrainingError
+        When the loss is no longer finite, or there is nothing to train on.
+    """
+    if len(train) < 2:
+        raise TrainingError(
+            f"there are {len(train)} training crops, at least 2 are needed; see reports/metrics/split.json"
+        )
+    start = time.perf_counter()
+    observer = observer or Observer()
+    found = checkpoint.load(folder, fingerprint)
+    spent = found.seconds if found else 0.0
+
+    def save(t: Training) -> None:
+        tensors = checkpoint.optimizer_tensors(t.model, t.trainer.optimizers[0])
+        seconds = spent + time.perf_counter() - start
+        state = checkpoint.Checkpoint(t.rows, seconds, t.model.state_dict(), t.best, tensors)
+        checkpoint.save(folder, fingerprint, state)
+
+    task = Training(model, array, settings, observer, save)
+    if found:
+        _resume(task, found)
+    stopped = history.should_stop(task.rows, settings.patience, settings.min_delta)
+    if task.first < settings.epochs and not stopped:
+        _run(task, train, validation)
+    return Fitted(
+        weights=task.best,
+        history=task.rows,
+        best_epoch=history.best(task.rows, settings.min_delta),
+        stopped_early=len(task.rows) < settings.epochs,
+        seconds=spent + time.perf_counter() - start,
+        images_per_second=len(train) * (len(task.rows) - task.first) / task.train_seconds
+        if task.train_seconds
+        else None,
+        device=str(task.device),
+    )
+
+
+def _resume(task: Training, found: checkpoint.Checkpoint) -> None:
+    """Put a task into the state of a checkpoint and replay its history."""
+    task.model.load_state_dict(found.model)
+    task.rows, task.best, task.optimizer_state = list(found.history), found.best, found.optimizer
+    task.first = len(found.history)
+    _log.info("resuming after epoch %d, %.0f s spent", task.first, found.seconds)
+    for row in found.history:
+        task.observer.on_epoch(row, task.model, True)
+
+
+def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) -> None:
+    """Let Lightning run the epochs that are left."""
+    settings = task.settings
+    batches = Minibatches(train, settings.minibatch, settings.seed, lambda: task.epoch)
+    with _quiet(), _deterministic():
+        trainer = lightning.Trainer(
+            accelerator="auto",
+            devices=1,
+            max_epochs=settings.epochs - task.first,
+            logger=False,  # the trackers get the rows of the history, also those of an interrupted run: see loggers.py
+            enable_checkpointing=False,  # Lightning's are pickles
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            deterministic=True,
+        )
+        trainer.fit(task, batches, Minibatches(validation, settings.minibatch) if len(validation) else None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice out of the log and the warnings: no validation split is a choice, LeafSpec is its own."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Undo afterwards what a deterministic Trainer sets, and do not let it fill new memory: nothing reads that."""
+    before = torch.are_deterministic_algorithms_enabled()
+    switches: Any = torch.utils.deterministic
+    filling = switches.fill_uninitialized_memory
+    switches.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        switches.fill_uninitialized_memory = filling
