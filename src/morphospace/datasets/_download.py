@@ -21,7 +21,7 @@ WAITS = (1.0, 4.0, 15.0, 60.0)  # seconds before each new try; progress starts t
 _TRIES = 50  # in all, for a server that gives a little each time
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _TIMEOUT = (15, 60)  # seconds to connect, and between two chunks
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17  # bytes; at most this much is lost when a connection is cut
 
 
 class _CutError(Exception):
@@ -108,11 +108,12 @@ def _bring(url: str, part: Path) -> None:
             requests.exceptions.ChunkedEncodingError,
         ) as error:
             failures = 0 if part.exists() and part.stat().st_size > before else failures + 1
-            if failures >= len(WAITS):
+            if failures > len(WAITS):
                 said = " ".join(str(error).split())[:160]
                 raise InputError(f"{url} is out of reach ({said}); run again, what arrived is kept") from None
-            logger.warning("%s: connection failed, trying again in %g s", url, WAITS[failures])
-            time.sleep(WAITS[failures])
+            wait = WAITS[max(0, failures - 1)]
+            logger.warning("%s: connection failed, trying again in %g s", url, wait)
+            time.sleep(wait)
         except requests.RequestException as error:
             raise InputError(f"{url} cannot be fetched: {error}; correct the address") from None
     raise InputError(f"{url} was cut {_TRIES} times; run again, what arrived is kept")

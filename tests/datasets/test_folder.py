@@ -1,0 +1,220 @@
+"""Any tree of TIFFs is brought and listed by a pattern; what does not fit is named."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from morphospace import schema
+from morphospace.datasets import folder
+from morphospace.errors import InputError
+
+PATTERN = r"(?P<well>[A-P]\d{1,2})_s(?P<site>\d+)_w(?P<channel>\d)"
+TWO = {"pattern": PATTERN, "channels": {"GFP": "1", "DNA": "2"}, "plate": "P1"}
+
+
+def _image(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, np.zeros((4, 5), np.uint8), photometric="minisblack")
+
+
+def _plate(root: Path, *names: str) -> Path:
+    for name in names or ("A01_s1_w1.tif", "A01_s1_w2.tif", "A02_s1_w1.tif", "A02_s1_w2.tif"):
+        _image(root / name)
+    return root
+
+
+def _fetched(tmp_path: Path, images: Path, **options: object) -> Path:
+    target = tmp_path / "raw"
+    target.mkdir()
+    folder.fetch(target, 0, **{**TWO, "root": str(images), **options})
+    return target
+
+
+def test_images_are_copied_at_their_paths_without_junk_and_links_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = _plate(tmp_path / "in", "a b/ü'\"/A01_s1_w1.tif", "A01_s1_w2.TIFF", ".hidden.tif", ".git/A01_s9_w1.tif")
+    _image(tmp_path / "out" / "A09_s1_w1.tif")
+    (root / "A09_s1_w1.tif").symlink_to(tmp_path / "out" / "A09_s1_w1.tif")
+    (root / "linked").symlink_to(tmp_path / "out")
+    for junk in (".DS_Store", "Thumbs.db", "notes.txt"):
+        (root / junk).write_text("x")
+    raw = _fetched(tmp_path, root)
+    files = sorted(p.relative_to(raw).as_posix() for p in raw.rglob("*") if p.is_file())
+    assert files == ["A01_s1_w2.TIFF", "a b/ü'\"/A01_s1_w1.tif"]
+    assert (raw / files[1]).read_bytes() == (root / files[1]).read_bytes()
+    assert "left out 2 links that leave the folder" in caplog.text
+    assert "left out 1 files that are not TIFF (first: notes.txt)" in caplog.text
+
+
+def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
+    root = _plate(tmp_path / "in")
+    (root / "A03_s1_w1.tif").symlink_to(root / "A01_s1_w1.tif")
+    assert not (_fetched(tmp_path, root) / "A03_s1_w1.tif").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"root": ""}, "folder.root is empty"),
+        ({"root": "/nowhere/at/all"}, "is not a folder"),
+        ({"pattern": r"(?P<well>Z)_(?P<channel>\d)"}, "matches none of 4 files in .*, as 'A01_s1_w1.tif'"),
+        ({"metadata": "/nowhere.csv"}, "nowhere.csv is missing"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path, options: dict[str, str], match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        _fetched(tmp_path, _plate(tmp_path / "in"), **options)
+
+
+def test_a_folder_without_a_tiff_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"has no \.tif"):
+        _fetched(tmp_path, tmp_path / "in")
+
+
+def test_a_disk_that_is_too_small_is_refused_before_copying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = type("Usage", (), {"free": 10})
+    monkeypatch.setattr(folder.shutil, "disk_usage", lambda path: full)
+    with pytest.raises(InputError, match="10 free; make room"):
+        _fetched(tmp_path, _plate(tmp_path / "in"))
+    assert not list((tmp_path / "raw").iterdir())
+
+
+def test_image_sets_are_listed_in_order_with_defaults(tmp_path: Path) -> None:
+    table, dropped = folder.index(_plate(tmp_path / "raw"), **TWO)
+    assert dropped.empty
+    assert schema.channels(table) == ["GFP", "DNA"]
+    assert table[schema.IMAGE_SET_KEY].to_numpy().tolist() == [["P1", "A01", "1"], ["P1", "A02", "1"]]
+    row = table.iloc[0]
+    assert (row[schema.BATCH], row[schema.COMPOUND], row[schema.MOA], row[schema.PERT_TYPE]) == (
+        "P1",
+        "unknown",
+        "unknown",
+        "trt",
+    )
+    assert math.isnan(row[schema.CONCENTRATION])
+    assert (row["Image_PathName_DNA"], row["Image_FileName_DNA"]) == ("", "A01_s1_w2.tif")
+
+
+def test_a_missing_channel_leaves_its_file_name_empty(tmp_path: Path) -> None:
+    table, _ = folder.index(_plate(tmp_path / "raw", "A01_s1_w1.tif"), **TWO)
+    assert table["Image_FileName_DNA"].tolist() == [""]
+
+
+def test_files_that_are_no_channel_are_listed_as_such(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", "A01_s1_w1.tif", "A01_s1_w2.tif", "A01_s1_w3.tif", "odd.tif")
+    _, dropped = folder.index(raw, **TWO)
+    assert dropped[["Source", "Reason"]].to_numpy().tolist() == [
+        ["A01_s1_w3.tif", "other_channel"],
+        ["odd.tif", "no_match"],
+    ]
+
+
+def test_channels_that_no_file_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has a channel of folder\.channels"):
+        folder.index(_plate(tmp_path / "raw"), **{**TWO, "channels": {"DNA": "7"}})
+
+
+def test_two_files_of_one_channel_are_refused_with_both_names(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", "x/A01_s1_w1.tif", "y/A01_s1_w1.tif")
+    with pytest.raises(InputError, match=r"x/A01_s1_w1\.tif and y/A01_s1_w1\.tif are both GFP of P1, A01, 1"):
+        folder.index(raw, **TWO)
+
+
+def test_the_plate_is_the_folder_where_nothing_else_names_it(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", "day 1/P7/A01_s1_w1.tif", "A01_s1_w1.tif")
+    table, _ = folder.index(raw, **{**TWO, "plate": "", "root": "/somewhere/myplate"})
+    assert table[schema.PLATE].tolist() == ["P7", "myplate"]
+
+
+def test_row_and_column_make_a_well_and_a_missing_site_is_1(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", "Channel1-13-b-2.tif")
+    pattern = r"Channel(?P<channel>\d)-\d+-(?P<row>\w)-(?P<column>\d+)"
+    table, _ = folder.index(raw, **{**TWO, "pattern": pattern})
+    assert table[[schema.WELL, schema.SITE]].to_numpy().tolist() == [["B02", "1"]]
+
+
+def _with_metadata(tmp_path: Path, text: str) -> Path:
+    table = tmp_path / "my table.csv"
+    table.write_text(text, encoding="utf-8")
+    return _fetched(tmp_path, _plate(tmp_path / "in"), metadata=str(table))
+
+
+def test_metadata_are_joined_on_the_columns_they_have(tmp_path: Path) -> None:
+    text = "\ufeffwell;Compound;Concentration;MoA;Batch\r\na1;DMSO;0;;b1\r\nA2;taxol;0,3;Stabilizer;\r\nH12;x;1;;\r\n"
+    table, dropped = folder.index(_with_metadata(tmp_path, text), **TWO)
+    columns = [schema.COMPOUND, schema.CONCENTRATION, schema.MOA, schema.PERT_TYPE, schema.BATCH]
+    assert table[columns].to_numpy().tolist() == [
+        ["DMSO", 0.0, "DMSO", "negcon", "b1"],
+        ["taxol", 0.3, "Stabilizer", "trt", "P1"],
+    ]
+    assert dropped.to_numpy().tolist() == [["metadata.csv, line 4", "no_images", "no image set is H12"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (
+            "Well,Compound\nC07,taxol\n",
+            "no row of metadata.csv matches an image set by Metadata_Well: images have A01, it has C07",
+        ),
+        ("Well,Compound\nA01,a\nA1,b\n", "lines 2 and 3 are both A01"),
+        ("Name,Compound\nA01,a\n", "none of the columns Plate, Well, Site"),
+    ],
+)
+def test_metadata_that_do_not_fit_are_refused(tmp_path: Path, text: str, match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        folder.index(_with_metadata(tmp_path, text), **TWO)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"pattern": "("}, "not a regular expression"),
+        ({"pattern": r"(?P<well>A)"}, "needs the groups"),
+        ({"pattern": r"(?P<row>A)(?P<channel>1)"}, "needs the groups"),
+        ({"pattern": r"(?P<well>A)(?P<channel>1)(?P<time>2)"}, r"has the groups \['time'\]"),
+        ({"channels": {}}, "at least one name"),
+        ({"channels": {"A": "1", "B": "1"}}, "another text for each"),
+        ({"channels": {"a b": "1"}}, "'a b' is not letters and digits"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, object], match: str) -> None:
+    with pytest.raises(ValidationError, match=match):
+        folder.Options(**options)
+
+
+@given(st.sampled_from("ABCDEFGHIJKLMNOP"), st.integers(1, 24), st.integers(1, 999), st.sampled_from("124"), st.uuids())
+def test_the_default_pattern_reads_any_published_name(
+    row: str, column: int, site: int, channel: str, guid: object
+) -> None:
+    path = f"Week4/Week4_27481_{row}{column:02d}_s{site}_w{channel}{str(guid).upper()}.tif"
+    match = folder.re.search(folder.Options().pattern, path)
+    assert match is not None
+    assert match.groupdict() == {
+        "plate": "Week4_27481",
+        "well": f"{row}{column:02d}",
+        "site": str(site),
+        "channel": channel,
+    }
+
+
+def test_the_real_fields_lack_one_channel(real_data: Path, tmp_path: Path) -> None:
+    options = {"pattern": PATTERN, "plate": "Week2_24381", "root": str(real_data / "bbbc021_fields")}
+    (tmp_path / "raw").mkdir()
+    folder.fetch(tmp_path / "raw", 0, **options)
+    table, _ = folder.index(tmp_path / "raw", **options)
+    assert table[schema.SITE].tolist() == ["1", "2", "3"]
+    assert (table[[c for c in table if c.startswith(schema.FILE_PREFIX)]] == "").sum().to_dict() == {
+        "Image_FileName_Actin": 1,
+        "Image_FileName_Tubulin": 0,
+        "Image_FileName_DNA": 0,
+    }
