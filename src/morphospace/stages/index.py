@@ -20,6 +20,7 @@ from morphospace.reporting.clock import clock
 
 logger = logging.getLogger(__name__)
 _LINES = 20  # dropped image sets that are named in the log; dropped.csv names all
+_FILES_A_PROCESS = 300  # fewer are read sooner than a process starts
 
 
 def run(
@@ -74,7 +75,7 @@ def _read_all(raw: Path, opened: pd.DataFrame) -> Iterable[tuple[int, str, str, 
     ]
     inspect = partial(_inspect_one, raw)
     shown: dict[str, Any] = {"total": len(todo), "console": Console(stderr=True), "transient": True}
-    names, workers = [file for _, _, file in todo], min(files.jobs(), 1 + len(todo) // 300)
+    names, workers = [file for _, _, file in todo], min(files.jobs(), 1 + len(todo) // _FILES_A_PROCESS)
     if workers == 1:
         done = list(track(map(inspect, names), "Reading images", **shown))
     else:
