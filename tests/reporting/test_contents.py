@@ -82,8 +82,8 @@ def test_nested_numbers_become_names_in_words() -> None:
 
 def test_the_cost_of_this_run_stands_beside_the_size_of_the_thesis(tmp_path: Path) -> None:
     text = page.to_markdown(contents.build(Inputs(metrics=METRICS), "d", "m"), tmp_path)
-    assert "| this run | 0.5 | 0.9 |" in text
-    assert "| the thesis's size, 20 epochs | 12 | 21.6 |" in text
+    assert "| this run | 0.5 | 0.90 |" in text
+    assert "| the thesis's size, 20 epochs | 12 | 21.60 |" in text
 
 
 def test_numbers_and_pictures_of_a_stage_that_is_new_are_shown_all_the_same() -> None:

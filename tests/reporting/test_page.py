@@ -131,7 +131,7 @@ def test_a_number_is_written_for_people(value: object, text: str) -> None:
 
 
 def test_an_interval_stands_in_brackets_or_not_at_all() -> None:
-    assert page.interval(0.5, 0.4, 0.6, 2) == "0.50 [0.40, 0.60]"
+    assert page.interval(0.5, 0.4, 0.6, 2) == "0.50 [0.40,\N{NO-BREAK SPACE}0.60]"
     assert page.interval(0.5, None, 0.6, 2) == "0.50"
     assert page.interval(0.5, float("nan"), 0.6, 2) == "0.50"
     assert page.interval(None, 0.4, 0.6) == "not measured"

@@ -33,7 +33,7 @@ def rows(*given: tuple[str, str, str, str, str, float]) -> pd.DataFrame:
 
 def test_the_first_line_says_so_when_pca_wins() -> None:
     line = scores.headline(FOUND, "conv_vae")
-    assert line.startswith("PCA-75 wins over conv_vae: similarity S = 0.9100 [0.9000, 0.9200]")
+    assert line.startswith("PCA-75 wins over conv_vae: similarity S = 0.9100 [0.9000,\N{NO-BREAK SPACE}0.9200]")
     assert "PCA-75 0.9500" in line
     assert "the median image 0.8600" in line
 

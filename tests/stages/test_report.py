@@ -65,7 +65,7 @@ def test_the_verdict_comes_first_and_hostile_names_stay_text(here: Path) -> None
     _fill()
     report.run(*PATHS)
     page, text = HTML.read_text(), MARKDOWN.read_text()
-    assert "<h1>PCA-75 wins over conv_vae: similarity S = 0.9000 [0.8000, 0.9500]" in page
+    assert "<h1>PCA-75 wins over conv_vae: similarity S = 0.9000 [0.8000,\N{NO-BREAK SPACE}0.9500]" in page
     assert text.startswith("# PCA-75 wins over conv\\_vae: similarity S = 0.9000")
     assert "<script" not in page
     assert "<script" not in text

@@ -48,11 +48,8 @@ def build(inputs: Inputs, dataset: str, model: str) -> Page:
     """Return the report: the verdict, what was run, the pictures and numbers in the order of the pipeline, the cost."""
     similarity = inputs.metrics.get("similarity")
     sections = [
+        Section("Similarity", _similarity(inputs, model)),
         Section("What was run", [_facts("Data, model and machine", inputs.facts)]),
-        Section(
-            "Similarity",
-            [*scores.blocks(similarity, inputs.tables.get("similarity"), model), *_shown(inputs, "similarity")],
-        ),
         Section("From images to cells", _funnel(inputs)),
         Section("Illumination", _shown(inputs, "illumination")),
         Section("Segmentation", _segmentation(inputs)),
@@ -76,6 +73,13 @@ def build(inputs: Inputs, dataset: str, model: str) -> Page:
         sections=sections,
         footer="Made by morphospace from the files of this run alone; equal files give an equal page.",
     )
+
+
+def _similarity(inputs: Inputs, model: str) -> list[Block]:
+    """Return the fair picture first, then the scores beside their floors, then the other pictures."""
+    pictures = _shown(inputs, "similarity")
+    scored = scores.blocks(inputs.metrics.get("similarity"), inputs.tables.get("similarity"), model)
+    return [*pictures[:1], *scored, *pictures[1:]]
 
 
 def _others(inputs: Inputs) -> list[Section]:

@@ -55,7 +55,14 @@ def _scenarios(budget: Mapping[str, Any], currency: str) -> Table:
 
 def _scenario(budget: Mapping[str, Any], name: str, prefix: str, size: Any, monthly: Any) -> list[str]:
     values = [budget.get(f"{prefix}{key}") for key in ("hours", "cost_spot", "cost_on_demand")]
-    return [name, *(number(v, 3) for v in [*values, size, monthly])]
+    hours, *costs = values
+    return [name, number(hours, 3), *map(_money, costs), number(size, 3), _money(monthly)]
+
+
+def _money(amount: Any) -> str:
+    if amount is None or amount != amount:
+        return NOT_MEASURED
+    return f"{amount:,.2f}" if amount >= 0.005 or amount == 0 else "under 0.01"
 
 
 def _stages(stages: pd.DataFrame, currency: str) -> Table:
@@ -67,13 +74,13 @@ def _stages(stages: pd.DataFrame, currency: str) -> Table:
             number(float(row["items_per_second"]), 3),
             number(float(row["cpu_seconds"]), 3),
             number(float(row["peak_memory_mb"]), 3),
-            number(float(row["gb_written"]), 3),
-            number(float(row["cost_spot"]), 3),
+            number(1000 * float(row["gb_written"]), 3),
+            _money(float(row["cost_spot"])),
         ]
         for row in stages.fillna({"unit": "", "device": ""}).to_dict("records")
     ]
     most = max(float(stages["seconds"].max()), 1e-9)
-    head = ["stage", "seconds", "items", "items/s", "processor s", "peak MB", "GB", f"spot, {currency}"]
+    head = ["stage", "seconds", "items", "items/s", "processor s", "peak MB", "MB written", f"spot, {currency}"]
     return Table("Each stage, measured", head, rows, [float(s) / most for s in stages["seconds"]])
 
 

@@ -146,14 +146,14 @@ def interval(value: Any, low: Any, high: Any, digits: int = 4) -> str:
     shown = f"{value:.{digits}f}"
     if low is None or high is None or low != low or high != high:
         return shown
-    return f"{shown} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{shown} [{low:.{digits}f},\N{NO-BREAK SPACE}{high:.{digits}f}]"
 
 
 def escape_markdown(value: Any) -> Any:
     """Return text that Markdown shows as it is: no markup, no HTML, no mention of a user, no link, one line."""
     if isinstance(value, Markup):
         return value
-    text = " ".join(str(value).split())
+    text = " ".join(str(value).split()).replace("\N{NO-BREAK SPACE}", " ")
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = _MARKDOWN.sub(r"\\\1", text)
     return text.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")

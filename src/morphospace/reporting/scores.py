@@ -66,7 +66,9 @@ def summary(found: Metrics | None) -> list[str]:
     """Return the paragraphs under the verdict: what S is, what it was measured on, and the longer verdict."""
     if not found:
         return []
-    lines = [str(found["verdict"])] if found.get("verdict") else []
+    # The sentence begins with the winner, whom the headline has named.
+    longer = str(found.get("verdict") or "").partition(": ")[2]
+    lines = [longer[:1].upper() + longer[1:]] if longer else []
     lines.append(
         f"S is 1 minus the mean absolute error of images in [0, 1], on {number(found.get('n_cells_test'))} cells of "
         f"{number(found.get('n_groups_test'))} wells that training never saw; brackets are intervals over wells. Most "

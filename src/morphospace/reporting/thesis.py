@@ -61,7 +61,7 @@ def contradictions() -> list[str]:
         f"{first:.0f} s an epoch, 50 are {b['log_hours']:.2f} h and 20 are {b['budget_log_hours']:.2f} h; "
         f"the {b['hours']:.0f} h that were paid fit neither.",
         "Models A, B and C cost the same 6 h, though A was trained for 20 epochs and B and C for 50: "
-        + ", ".join(f"{r.model} {r.seconds_an_epoch:.0f}" for r in rows.itertuples())
+        + ", ".join(f"{r.model}: {r.seconds_an_epoch:.0f}" for r in rows.itertuples())
         + " seconds an epoch, with the same images on the same card.",
         f"The stated hours add up to {spent:.0f} h ({rows['cost'].sum():.2f} EUR); published epochs times {first:.0f} "
         f"s are {implied:.1f} h ({implied * SPOT:.2f} EUR). The other {spent - implied:.1f} h "

@@ -64,10 +64,8 @@ def _facts(options: params.Params) -> list[tuple[str, Any]]:
     """Return the parameters that matter most to a reader."""
     segment, synthesize, train = options.segment, options.synthesize, options.train
     return [
-        ("data set", options.dataset),
-        *((f"{options.dataset}: {name}", str(value)) for name, value in options.dataset_options.items()),
-        ("model", options.model),
-        *((f"{options.model}: {name}", value) for name, value in options.model_options.items()),
+        ("data set", _named(options.dataset, options.dataset_options)),
+        ("model", _named(options.model, options.model_options)),
         ("latent size (z_dim)", options.z_dim),
         ("seed", str(options.seed)),
         (
@@ -79,10 +77,19 @@ def _facts(options: params.Params) -> list[tuple[str, Any]]:
         (
             "training",
             f"at most {train.epochs} epochs, minibatch {train.minibatch}, learning rate "
-            f"{train.learning_rate:g}, r_loss_factor {train.r_loss_factor}, beta {train.beta:g}",
+            f"{train.learning_rate:g}, r_loss_factor {_said(train.r_loss_factor)}, beta {train.beta:g}",
         ),
         ("intervals", f"{options.similarity.confidence:.0%}, {options.similarity.bootstrap} resamples of wells"),
     ]
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else page.number(value)
+
+
+def _named(name: str, options: dict[str, Any]) -> str:
+    """Return a plug-in with its options."""
+    return f"{name}: " + ", ".join(f"{key} {_said(value)}" for key, value in options.items())
 
 
 def _machine(budget: Path) -> list[tuple[str, Any]]:
@@ -102,7 +109,7 @@ def _versions() -> list[tuple[str, Any]]:
 def _commit() -> list[tuple[str, Any]]:
     """Return the commit, its date, and which inputs of the pipeline differ from it."""
     if not (said := _git("log", "-1", "--format=%H %cI")):
-        return [("commit", None)]
+        return [("commit", "none: this folder is no git repository")]
     changed = _git("status", "--porcelain", "--", "src", "pipelines", "params.yaml", "dvc.yaml")
     names = ", ".join(sorted(line[3:] for line in changed.splitlines()))
     commit, date = said.split()
