@@ -201,7 +201,9 @@ def test_a_part_from_an_earlier_run_is_resumed(tmp_path: Path, server: type[_Han
         _fetch(tmp_path, server)
     server.asked.clear()
     _fetch(tmp_path, server, "again")
-    assert next(r for name, r in server.asked if name == ZIP) == f"bytes={len(server.files[ZIP]) // 2 // 16 * 16}-"  # in whole chunks
+    assert (
+        next(r for name, r in server.asked if name == ZIP) == f"bytes={len(server.files[ZIP]) // 2 // 16 * 16}-"
+    )  # in whole chunks
 
 
 @pytest.mark.parametrize("answer", [whole, elsewhere])

@@ -11,7 +11,7 @@ import tifffile
 from scipy import ndimage
 
 from morphospace import schema
-from morphospace.datasets import _draw, _phenotypes, synthetic
+from morphospace.datasets import _draw, _optics, _phenotypes, synthetic
 
 SMALL = {"plates": 2, "wells": 2, "sites": 1, "height": 128, "width": 160, "cells": 4}
 
@@ -108,7 +108,7 @@ def test_the_truth_is_one_piece_a_cell_with_its_nucleus_inside(tmp_path: Path) -
 
 
 def _field(look: _phenotypes.Look, seed: int = 3) -> _draw.Field:
-    optics = _draw.Optics(np.ones(3), np.full(3, 50.0), np.full(2, 0.5), np.full(3, 0.3))
+    optics = _optics.Optics(np.ones(3), np.full(3, 50.0), np.full(2, 0.5), np.full(3, 0.3))
     return _draw.draw(np.random.default_rng(seed), (320, 320), 11, look, optics)
 
 

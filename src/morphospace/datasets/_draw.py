@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from morphospace.datasets._optics import Optics, expose
 from morphospace.datasets._phenotypes import Look
 
 Floats = NDArray[np.float64]
@@ -14,8 +15,6 @@ Labels = NDArray[np.uint16]
 ACTIN, TUBULIN, DNA = range(3)
 _ANGLES = 256  # directions in which a cell's radius is known
 _MARGIN = 25  # px beyond the border in which cells may have their centre
-_GAIN = 3.0  # photo-electrons a count
-_READ_NOISE = 1.5  # counts
 
 
 class Cell(NamedTuple):
@@ -28,15 +27,6 @@ class Cell(NamedTuple):
     nucleus: float  # px, radius
     state: str  # interphase, multilobed or mitotic
     brightness: Floats  # (3,) factors on actin, tubulin, DNA
-
-
-class Optics(NamedTuple):
-    """What a plate's microscope does, channels in the order Actin, Tubulin, DNA."""
-
-    gain: Floats  # (3,) factors: the batch
-    background: Floats  # (3,) counts
-    centre: Floats  # (2,) of the bright spot, as shares of height and width
-    fall_off: Floats  # (3,) loss of light in the far corner
 
 
 class Field(NamedTuple):
@@ -94,7 +84,7 @@ def draw(rng: np.random.Generator, shape: tuple[int, int], count: float, look: L
         cells[window.where][body] = len(states)
         nuclei[window.where][body & ndimage.binary_fill_holes(nucleus > 0.3)] = len(states)
     _litter(rng, light)
-    return Field(_expose(rng, light, optics), nuclei, cells, states)
+    return Field(expose(rng, light, optics), nuclei, cells, states)
 
 
 def _place(rng: np.random.Generator, shape: tuple[int, int], count: int, look: Look) -> list[Cell]:
@@ -285,19 +275,3 @@ def _litter(rng: np.random.Generator, light: Floats) -> None:
         yy, xx = np.mgrid[-4:5, -4:5][:, : light.shape[1] - y + 4, : light.shape[2] - x + 4]
         speck = np.exp(-(yy**2 + xx**2) / (2 * radius**2)) * rng.lognormal(5.2, 0.6)
         light[:, y - 4 : y + 5, x - 4 : x + 5] += speck * rng.dirichlet([0.5] * 3)[:, None, None]
-
-
-def _expose(rng: np.random.Generator, light: Floats, optics: Optics) -> NDArray[np.uint16]:
-    """Return what the camera stores: blur, haze, fall-off, gain, background, shot and read noise, 12 bits << 4."""
-    sides = light.shape[1:]
-    yy, xx = np.meshgrid(*(np.linspace(0, 1, n) for n in sides), indexing="ij")
-    far = (yy - optics.centre[0]) ** 2 + (xx - optics.centre[1]) ** 2
-    stored = np.empty(light.shape, np.uint16)
-    for channel, plane in enumerate(light):
-        sharp = ndimage.gaussian_filter(plane, 0.9)
-        haze = 0.1 * ndimage.gaussian_filter(plane, 12.0, truncate=2.5)
-        seen = (0.92 * sharp + haze) * optics.gain[channel] + optics.background[channel]
-        seen *= 1 - optics.fall_off[channel] * far / far.max()
-        counts = rng.poisson(np.maximum(seen, 0) * _GAIN) / _GAIN + rng.normal(0, _READ_NOISE, sides)
-        stored[channel] = np.clip(np.rint(counts), 0, 4095).astype(np.uint16) << 4
-    return stored

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from morphospace import files, options, schema
-from morphospace.datasets import _broad, _draw, _metadata, _phenotypes
+from morphospace.datasets import _broad, _draw, _metadata, _optics, _phenotypes
 
 _WEEKS = {
     1: (22123, "Week1_150607_"),
@@ -139,10 +139,10 @@ def _annotations() -> list[list[Any]]:
     return [*sorted(known), [_metadata.DMSO, f"{0:.6f}", _metadata.DMSO]]
 
 
-def _optics(seed: int, spot: _Spot) -> _draw.Optics:
+def _plate_optics(seed: int, spot: _Spot) -> _optics.Optics:
     """Return the optics of a plate: the week decides the gain, the plate varies it a little."""
     week, plate = np.random.default_rng([seed, 1, spot.week]), np.random.default_rng([seed, 2, spot.plate])
-    return _draw.Optics(
+    return _optics.Optics(
         gain=week.uniform(0.75, 1.3, 3) * plate.normal(1, 0.03, 3),
         background=week.uniform(42, 60, 3),
         centre=week.uniform(0.35, 0.65, 2),
@@ -155,7 +155,7 @@ def _draw_one(target: Path, seed: int, spot: _Spot, chosen: Options) -> _Drawn:
     rng = np.random.default_rng([seed, 0, spot.plate, spot.well, spot.site])
     compound, dose = spot.treatment
     look = _phenotypes.look(compound, dose)
-    field = _draw.draw(rng, (chosen.height, chosen.width), chosen.cells, look, _optics(seed, spot))
+    field = _draw.draw(rng, (chosen.height, chosen.width), chosen.cells, look, _plate_optics(seed, spot))
     stem = f"{_WEEKS[spot.week][1]}{spot.well_name}_s{spot.site}"
     names: list[str] = []
     for number, plane in _FILTERS.values():
