@@ -1,14 +1,23 @@
 """Predictors that know nothing, or only a linear summary."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from morphospace.errors import InputError
 from morphospace.metrics import floors, similarity
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Many tests at once on few cores: threads of linear algebra would wait for one another."""
+    with threadpool_limits(1):
+        yield
 
 
 def _tiles(n: int = 60, channels: int = 2, side: int = 12) -> np.ndarray:
@@ -126,8 +135,10 @@ def test_real_cells_give_the_known_anchors(real_data: Path) -> None:
     for name, anchor in expected.items():
         picture = pictures[name]
         assert s(name, lambda t, p=picture: np.broadcast_to(p, t.shape))[0] == pytest.approx(anchor, abs=0.02)
+    pca = floors.pca(tiles, train, 75, rng)
     for k, anchor in {10: 0.932, 75: 0.963}.items():
-        assert s("pca", floors.pca(tiles, train, k, rng).reconstruct)[0] == pytest.approx(anchor, abs=0.005)
+        first = pca._replace(components=pca.components[:, :k])
+        assert s("pca", first.reconstruct)[0] == pytest.approx(anchor, abs=0.005)
     corrected, legacy = s("perfect", lambda t: t.astype(np.float32) / np.float32(255))
     assert corrected == 1
     assert legacy == pytest.approx(0.941, abs=0.01)

@@ -1,0 +1,177 @@
+"""Score the reconstructions of cells that the model never saw, beside what knows nothing (000-35, 000-36, 000-38)."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from morphospace import files, params, schema, splitting
+from morphospace.errors import InputError, LeakError
+from morphospace.imaging import packs
+from morphospace.metrics import bootstrap, floors, scores
+from morphospace.metrics import similarity as metric
+from morphospace.reporting import figures
+from morphospace.reporting import similarity as drawing
+from morphospace.reporting.clock import clock
+from morphospace.training import embedding
+
+logger = logging.getLogger(__name__)
+
+SPLITS = (schema.TEST, schema.VALIDATION, schema.TRAIN)
+PROVED = ("groups", "cells", "levels")  # of the certificate
+SHOWN = 10  # cells in a gallery
+Rows = NDArray[np.intp]
+
+
+def run(
+    crops: Annotated[Path, typer.Argument(help="Folder with the packs of crops.")],
+    crops_table: Annotated[Path, typer.Argument(help="Table of the crops.")],
+    splits: Annotated[Path, typer.Argument(help="Table of the split.")],
+    certificate: Annotated[Path, typer.Argument(help="Certificate of the split, proved again here.")],
+    models: Annotated[Path, typer.Argument(help="Folder with the trained model.")],
+    table: Annotated[Path, typer.Argument(help="Table to write: every score with its interval.")],
+    timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
+    metrics: Annotated[Path, typer.Argument(help="The scores of record, to write.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
+) -> None:
+    """Score the reconstructions, beside their floors, with intervals.
+
+    The similarity S is 1 minus the mean absolute error of images in [0, 1]. It is given for train, validation and test
+    cells apart, and on test cells beside black, constant, mean and median pictures and PCA with z_dim components,
+    all fitted on training cells. Intervals resample wells. S legacy is the thesis's, for comparison only.
+    """
+    options = params.load()
+    with clock("similarity", timings, table) as tally:
+        cells = _cells(crops_table, splits, certificate)
+        model, card = embedding.load_model(models)
+        names = [str(name) for name in card["channels"]]
+        tiles = packs.tiles(crops, cells, len(names), int(card["size"]), files.scratch("tiles", "decoded"))
+        rows = {split: np.flatnonzero(cells[schema.SPLIT] == split) for split in SPLITS}
+
+        def reconstruct(originals: metric.Bytes) -> metric.Floats:
+            return embedding.reconstruct(model, originals, len(originals))
+
+        pictured, pca = _fit(tiles, rows[schema.TRAIN], int(card["z_dim"]), options)
+        methods: dict[str, metric.Reconstruct] = {scores.MODEL: reconstruct, scores.PERFECT: _as_float}
+        methods |= {name: _always(picture) for name, picture in pictured.items()} | {floors.PCA: pca.reconstruct}
+        found, test = _score(tiles, cells, rows, methods, names, options, f"{models} ({card['model']})")
+        with files.replacing(table) as aside:
+            found.to_csv(aside, index=False, lineterminator="\n")
+        record = scores.summary(found, str(card["model"]), pca.k, pca.cells)
+        files.write_json(metrics, record)
+        galleries = _galleries(tiles, rows[schema.TEST], test, reconstruct, pca, str(card["model"]), options.seed)
+        with files.replacing_folder(pictures) as folder:
+            figures.save(drawing.floors(found, str(card["model"]), pca.k), folder / "bars.png")
+            figures.save(drawing.per_channel(found, names, str(card["model"]), pca.k), folder / "per_channel.png")
+            for name, figure in galleries.items():
+                figures.save(figure, folder / f"{name}.png")
+        logger.info("%s", record["verdict"])
+        tally.items, tally.unit = len(cells), "cells"
+
+
+def _cells(crops_table: Path, splits: Path, certificate: Path) -> pd.DataFrame:
+    """Return the kept crops with the split of their image set, the certificate proved again (001-03).
+
+    A leak would make every score meaningless: the test cells would be cells like those the model was trained on.
+    """
+    try:
+        crops = pd.read_parquet(crops_table)
+    except FileNotFoundError:
+        raise InputError(f"{crops_table} is missing; run `dvc repro synthesize`") from None
+    schema.check(crops, [*schema.METADATA, schema.CROP_STATUS, schema.CROP_FILE], str(crops_table), schema.OBJECT_KEY)
+    kept = crops[crops[schema.CROP_STATUS] == schema.KEPT].reset_index(drop=True)
+    sides = splitting.read(splits)
+    claimed = files.read_json(certificate)
+    if claimed.get("by") not in splitting.LEVELS:
+        raise InputError(f"{certificate} does not say what was kept apart; run `dvc repro -f split`")
+    proved = splitting.verify(sides, kept, claimed["by"])
+    if differing := [key for key in PROVED if claimed.get(key) != proved[key]]:
+        raise LeakError(f"{certificate} is not of {splits}: {', '.join(differing)} differ; run `dvc repro -f split`")
+    return kept.merge(sides[[*schema.IMAGE_SET_KEY, schema.SPLIT]], on=schema.IMAGE_SET_KEY, how="left")
+
+
+def _fit(
+    tiles: metric.Bytes, train: Rows, k: int, options: params.Params
+) -> tuple[dict[str, metric.Floats], floors.Components]:
+    """Return the trivial pictures of all training cells, and the PCA of at most `pca_cells` of them."""
+    rng = np.random.default_rng([options.seed, 0])
+    some = train
+    if len(train) > options.similarity.pca_cells:
+        some = np.sort(rng.choice(train, options.similarity.pca_cells, replace=False))
+    return floors.trivial(tiles, train), floors.pca(tiles, some, k, rng)
+
+
+def _as_float(originals: metric.Bytes) -> metric.Floats:
+    return originals.astype(np.float32) / np.float32(255)
+
+
+def _always(picture: metric.Floats) -> metric.Reconstruct:
+    """Return the predictor that draws the same picture for every cell."""
+    return lambda originals: np.broadcast_to(picture, originals.shape)
+
+
+def _score(
+    tiles: metric.Bytes,
+    cells: pd.DataFrame,
+    rows: dict[str, Rows],
+    methods: dict[str, metric.Reconstruct],
+    channels: list[str],
+    options: params.Params,
+    name: str,
+) -> tuple[pd.DataFrame, dict[str, metric.Errors]]:
+    """Return the long table, and the errors on test cells: all methods on test, the model alone on the others."""
+    wells = (cells[schema.PLATE].astype(str) + " " + cells[schema.WELL].astype(str)).to_numpy()
+    steps = [(s, m) for s in SPLITS if len(rows[s]) for m in methods if s == schema.TEST or m == scores.MODEL]
+    errors: dict[str, dict[str, metric.Errors]] = {}
+    for split, method in track(steps, "similarity", console=Console(stderr=True), transient=True):
+        label = name if method == scores.MODEL else method
+        detailed = method in (scores.MODEL, floors.PCA)
+        found = metric.evaluate(tiles, rows[split], methods[method], label, with_ssim=detailed)
+        errors.setdefault(split, {})[method] = found
+    parts = []
+    for i, split in enumerate(SPLITS):
+        if split in errors:
+            rng = np.random.default_rng([options.seed, 1, i])
+            drawn = bootstrap.resample(
+                wells[rows[split]], options.similarity.bootstrap, options.similarity.confidence, rng
+            )
+            parts.append(scores.table(split, channels, errors[split], drawn))
+    return pd.concat(parts, ignore_index=True), errors[schema.TEST]
+
+
+def _galleries(
+    tiles: metric.Bytes,
+    test: Rows,
+    errors: dict[str, metric.Errors],
+    reconstruct: metric.Reconstruct,
+    pca: floors.Components,
+    model: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the pictures of random, best and worst test cells by S (000-38)."""
+    s = {method: 1 - errors[method].mae[:, 0].mean(axis=1) for method in (scores.MODEL, floors.PCA)}
+    order = np.argsort(s[scores.MODEL], kind="stable")
+    some = np.random.default_rng([seed, 2]).permutation(len(test))
+    count = f"of {len(test):,} test cells"
+    chosen = {
+        "random": (some[:SHOWN], f"Drawn at random {count}"),
+        "best": (order[::-1][:SHOWN], f"Best by S {count}"),
+        "worst": (order[:SHOWN], f"Worst by S {count}"),
+    }
+    figures_ = {}
+    for name, (which, title) in chosen.items():
+        originals = np.asarray(tiles[test[which]])
+        captions = {method: [f"S {value:.3f}" for value in values[which]] for method, values in s.items()}
+        drawn = [
+            drawing.Row("original", originals),
+            drawing.Row(model, reconstruct(originals), captions[scores.MODEL]),
+            drawing.Row(f"PCA-{pca.k}", pca.reconstruct(originals), captions[floors.PCA]),
+        ]
+        figures_[name] = drawing.gallery(drawn, title)
+    return figures_
