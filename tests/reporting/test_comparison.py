@@ -1,0 +1,94 @@
+import re
+from typing import Any
+
+import pytest
+
+from morphospace.errors import InputError
+from morphospace.reporting import comparison, figures
+
+
+def entry(rev: str, name: str | None, z: int, s: float | None, **more: Any) -> dict[str, Any]:
+    scores = {"S": s, "S_low": s and s - 0.01, "S_high": s and s + 0.01, "S_legacy": 0.8, "S_pca": 0.95, "pca_k": z}
+    scores |= {"S_mean": 0.7, "S_black": 0.6, "skill_mae": 0.3, "skill_pca": -0.2}
+    params = {"dataset": "synthetic", "model": more.pop("model", "conv_vae"), "z_dim": z}
+    params |= {"train": {"epochs": 12, "r_loss_factor": 10000.0}}
+    metrics = {
+        "reports/metrics/similarity.json": {"data": scores} if s is not None else {"error": {"type": "FileNotFound"}},
+        "reports/metrics/budget.json": {"data": {"hours": 0.25, "cost_spot": 0.45}},
+        "reports/metrics/train.json": {"data": {"epochs": 9}},
+    }
+    data = {"rev": rev, "params": {"params.yaml": {"data": params}}, "metrics": metrics}
+    return {"rev": rev, "name": name, "data": data, "error": None, "experiments": None} | more
+
+
+def group(state: str | None, one: dict[str, Any]) -> dict[str, Any]:
+    return {"revs": [one], "executor": {"state": state} if state else None, "name": one["name"]}
+
+
+SHOWN = [
+    entry("workspace", None, 75, 0.90),
+    entry("a" * 40, "main", 75, 0.90)
+    | {
+        "experiments": [
+            group("success", entry("b" * 40, "wide", 300, 0.92)),
+            group(None, entry("c" * 40, "mid|dle", 150, 0.91)),
+            group("failed", entry("d" * 40, "broken", 13, 0.90, error={"msg": "Experiment run failed", "type": ""})),
+            group("queued", entry("e" * 40, None, 600, 0.90)),
+        ]
+    },
+]
+
+
+def test_experiments_are_sorted_by_latent_size_and_the_workspace_is_not_said_twice() -> None:
+    found = comparison.table(SHOWN)
+    assert list(found["experiment"]) == ["broken", "main", "mid|dle", "wide", "eeeeeee"]
+    assert list(found["z_dim"]) == [13, 75, 150, 300, 600]
+
+
+def test_a_workspace_that_differs_has_its_row() -> None:
+    found = comparison.table([entry("workspace", None, 20, 0.5), *SHOWN[1:]])
+    assert "workspace" in set(found["revision"])
+
+
+def test_what_did_not_end_has_a_state_and_no_scores() -> None:
+    found = comparison.table(SHOWN).set_index("experiment")
+    assert found.loc["broken", "state"] == "failed"
+    assert found.loc["eeeeeee", "state"] == "queued"
+    assert found.loc[["broken", "eeeeeee"], ["S", "hours", "cost_spot"]].isna().all().all()
+    text = comparison.markdown(comparison.table(SHOWN), "EUR")
+    assert "| broken (failed) |" in text
+
+
+def test_a_missing_metric_is_not_measured() -> None:
+    found = comparison.table([entry("a" * 40, "main", 75, None)])
+    assert found["S"].isna().all()
+    assert "not measured" in comparison.markdown(found, "EUR")
+
+
+def test_the_table_has_a_line_for_each_experiment_and_a_name_cannot_break_it() -> None:
+    text = comparison.markdown(comparison.table(SHOWN), "EUR")
+    ours, theirs = text.split("## Published")
+    rows = [line for line in ours.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 5
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {15}
+    assert "mid\\|dle" in text
+    assert "| 9 of 12 | 15.0 min | 0.9200 [0.9100, 0.9300] |".replace("[", "\\[").replace("]", "\\]") in text
+    assert "0.91598" in theirs
+    assert "not comparable" in theirs
+
+
+def test_no_experiment_gives_a_hint() -> None:
+    assert "No experiment was found" in comparison.markdown(comparison.table([]), "EUR")
+
+
+@pytest.mark.parametrize("shown", [{}, None, [1], [{"rev": 3, "experiments": [{}]}], "x"])
+def test_another_json_is_refused(shown: Any) -> None:
+    with pytest.raises(InputError, match="not what `dvc exp show --json`"):
+        comparison.table(shown)
+
+
+def test_the_plot_is_drawn_with_any_models_and_without_any(tmp_path: Any) -> None:
+    other = [entry("f" * 40, "other", 75, 0.89, model="$odd_$")]
+    for name, shown in (("a", SHOWN + other), ("b", []), ("c", SHOWN[:1])):
+        figures.save(comparison.plot(comparison.table(shown)), tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 2000
