@@ -87,4 +87,4 @@ def test_a_module_that_cellprofiler_lacks_is_noticed(make, tmp_path):
     (tmp_path / "work").mkdir()
     outcome = next(cellprofiler.segment([make(1)], SMALL, tmp_path / "p.cppipe", tmp_path / "work", 1))
     assert outcome.labels is None
-    assert "does the pipeline name a module that it lacks?" in outcome.error
+    assert outcome.error.endswith("Could not find the IdentifyWonders module")

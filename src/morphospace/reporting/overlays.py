@@ -35,7 +35,7 @@ def outlines(
     picture = np.stack([0.75 * grey, 0.75 * grey, np.clip(0.75 * grey + 0.6 * blue, 0, 1)], axis=-1)
     for labels, colour in ((cells_labels, CELLS), (nuclei_labels, NUCLEI)):
         picture[inner_boundary(labels)[window]] = to_rgb(colour)
-    figure = figures.new(6, 6 * picture.shape[0] / picture.shape[1] + 0.6)
+    figure = figures.new(6, 6 * picture.shape[0] / picture.shape[1] + 0.25)
     axis = figure.subplots()
     axis.imshow(picture)
     axis.set_axis_off()

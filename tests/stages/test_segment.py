@@ -1,0 +1,109 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from morphospace import schema
+from morphospace.errors import EngineError, ParameterError
+from morphospace.imaging import packs
+
+
+def summary(run):
+    return json.loads((run.root / "segment.json").read_text())
+
+
+def objects(run):
+    return pd.read_parquet(run.root / "objects/objects.parquet")
+
+
+def test_every_object_of_the_table_is_in_the_label_images(lit):
+    lit.segment()
+    table = objects(lit)
+    assert len(table) > 8
+    assert table.equals(table.sort_values(schema.OBJECT_KEY, ignore_index=True))
+    for (plate, well, site), rows in table.groupby(schema.IMAGE_SET_KEY):
+        images = packs.read_labels(lit.root / f"objects/{plate}.zip", well, site)
+        assert list(images) == ["Nuclei", "Cells", "Cytoplasm"]
+        assert images["Cells"].dtype == np.uint16
+        assert np.bincount(images["Cells"].ravel())[1:].tolist() == rows["Cells_AreaShape_Area"].tolist()
+        for _, row in rows.iterrows():
+            x0, y0, x1, y1 = (
+                row[f"Cells_AreaShape_BoundingBox{e}_{a}"] for e in ("Minimum", "Maximum") for a in ("X", "Y")
+            )
+            assert (images["Cells"][y0:y1, x0:x1] == row["ObjectNumber"]).sum() == row["Cells_AreaShape_Area"]
+    assert list(table.columns[: len(schema.METADATA)]) == schema.METADATA
+
+
+def test_the_summary_counts_what_the_table_holds(lit):
+    lit.segment()
+    found = summary(lit)
+    assert found["cells"] == found["nuclei"] == len(objects(lit))
+    assert (found["image_sets"], found["failed"], found["engine"]) == (4, 0, "native")
+    assert sum(p["cells"] for p in found["plates"].values()) == found["cells"]
+    assert len(list((lit.root / "figures/segmentation").glob("*.png"))) in range(1, 5)
+    assert not list((lit.root / "scratch").glob("segment/*"))
+
+
+def test_a_bad_image_set_is_named_and_leaves_the_others_alone(lit, caplog):
+    lit.segment()
+    before = objects(lit)
+    bad = lit.images("Actin")[2]
+    bad.write_bytes(bad.read_bytes()[:1000])
+    lit.setting("max_failed", 0.5)
+    lit.segment()
+    failed = pd.read_csv(lit.root / "objects/failed.csv", dtype=str)
+    assert len(failed) == summary(lit)["failed"] == 1
+    assert f"{bad} is not the file that was indexed" in failed["Reason"][0]
+    assert failed["Reason"][0] in caplog.text
+    key = failed[schema.IMAGE_SET_KEY].iloc[0]
+    others = before[(before[schema.IMAGE_SET_KEY] != key).any(axis=1)].reset_index(drop=True)
+    assert objects(lit).equals(others)
+
+
+def test_a_file_that_the_index_accepted_but_an_engine_cannot_read_is_named(lit):
+    bad = lit.images("DNA")[0]
+    bad.write_bytes(bad.read_bytes()[:1000])
+    lit.reindex()
+    lit.setting("max_failed", 0.5)
+    lit.segment()
+    assert f"{bad} is not a whole TIFF" in pd.read_csv(lit.root / "objects/failed.csv")["Reason"][0]
+
+
+def test_too_many_failures_stop_the_stage_and_leave_nothing(lit):
+    for path in lit.images("DNA")[:2]:
+        path.unlink()
+    with pytest.raises(EngineError, match=r"2 of 4 image sets failed, more than segment\.max_failed 0\.1"):
+        lit.segment()
+    assert not (lit.root / "objects").exists()
+    assert not (lit.root / "segment.json").exists()
+
+
+def test_a_field_without_a_cell_counts_as_one(lit):
+    black = np.zeros((256, 320), np.uint16)
+    for channel in ("DNA", "Actin"):
+        tifffile.imwrite(lit.images(channel)[0], black, photometric="minisblack")
+    lit.reindex()
+    lit.segment()
+    assert summary(lit)["without_cells"] == 1
+    assert summary(lit)["cells_per_field"]["min"] == 0
+
+
+def test_no_cell_anywhere_stops_the_stage(lit):
+    lit.setting("nuclei_correction", 100.0)
+    with pytest.raises(EngineError, match=r"no cell in 4 image sets; check segment\.nuclei_channel"):
+        lit.segment()
+
+
+def test_a_channel_that_the_images_lack_is_refused(lit):
+    lit.setting("cells_channel", "Actim")
+    with pytest.raises(ParameterError, match=r"segment\.cells_channel is 'Actim' \(the images have: Actin"):
+        lit.segment()
+
+
+def test_the_same_images_give_the_same_bytes(lit):
+    lit.segment()
+    first = {p.name: p.read_bytes() for p in (lit.root / "objects").iterdir()}
+    lit.segment()
+    assert first == {p.name: p.read_bytes() for p in (lit.root / "objects").iterdir()}
