@@ -81,9 +81,8 @@ def test_training_longer_writes_no_more() -> None:
 
 
 def test_small_fields_count_by_their_pixels() -> None:
-    quarter = 10 * 0.512 * 0.640
-    stages = budget.table([timing("index", 5.0, 10, megapixels=quarter), timing("segment", 60.0, 10)], 1.8, 3.3)
-    scaled = budget.extrapolate(stages, cells=1, fields=10, epochs=[1], spot=1.8, on_demand=3.3)
+    stages = budget.table([timing("index", 5.0, 10), timing("segment", 60.0, 10)], 1.8, 3.3)
+    scaled = budget.extrapolate(stages, 1, 10, [1], spot=1.8, on_demand=3.3, megapixels=0.512 * 0.640)
     assert scaled["factor"].to_numpy() == pytest.approx(4)
 
 

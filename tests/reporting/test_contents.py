@@ -10,7 +10,7 @@ from morphospace.reporting.page import Table
 METRICS: dict[str, Any] = {
     "index": {"fields_found": 12, "image_sets": 10, "dropped_by_reason": {"truncated": 2}, "not_used": {}},
     "segment": {"image_sets": 10, "failed": 1, "cells": 90, "cells_per_field": {"median": 9.0}},
-    "validate": {"native": {"truth": {"F1_0.5": 0.98}}},
+    "validate": {"fields": 3, "scores": {"native": {"nuclei": {"f1_50": 0.98}}, "plain": {"nuclei": {"f1_50": 0.9}}}},
     "synthesize": {"kept": 80, "too_large": 10, "empty": 0},
     "split": {
         "by": "well",
@@ -92,3 +92,14 @@ def test_numbers_and_pictures_of_a_stage_that_is_new_are_shown_all_the_same() ->
     assert found.title == "Other results"
     assert len(found.blocks) == 2
     assert "Other results" not in [s.title for s in contents.build(Inputs(), "d", "m").sections]
+
+
+def test_the_engines_stand_beside_each_other_against_the_truth(tmp_path: Path) -> None:
+    text = page.to_markdown(contents.build(Inputs(metrics=METRICS), "d", "m"), tmp_path)
+    assert "|  | F1 50 |\n| --- | --- |\n| native, nuclei | 0.98 |\n| plain, nuclei | 0.9 |\n" in text
+
+
+def test_a_long_list_of_numbers_is_cut_and_says_so(tmp_path: Path) -> None:
+    metrics = {"segment": {"plates": {f"P{i}": i for i in range(55)}}}
+    text = page.to_markdown(contents.build(Inputs(metrics=metrics), "d", "m"), tmp_path)
+    assert "the first 40 of 55, all are in segment.json" in text

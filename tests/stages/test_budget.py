@@ -30,10 +30,11 @@ def test_table_metrics_and_figures_are_written_and_repeat(here: Path) -> None:
     for stage, seconds, items in [("index", 2.0, 10), ("train", 50.0, 1000), ("embed", 3.0, 100)]:
         _timing(here / "timings", stage, seconds, items)
     (here / "timings" / ".gitignore").write_text("/fetch.json\n")
+    Path("index.json").write_text('{"images": {"height": 1024, "width": 1280}}')
     outputs = [Path("budget.csv"), Path("budget.json"), Path("figures")]
-    budget.run(Path("timings"), *outputs)
+    budget.run(Path("timings"), Path("index.json"), *outputs)
     first = [p.read_bytes() for o in outputs for p in (sorted(o.iterdir()) if o.is_dir() else [o])]
-    budget.run(Path("timings"), *outputs)
+    budget.run(Path("timings"), Path("index.json"), *outputs)
     assert first == [p.read_bytes() for o in outputs for p in (sorted(o.iterdir()) if o.is_dir() else [o])]
     assert list(pd.read_csv("budget.csv")["stage"]) == ["index", "train", "embed"]
     sums = json.loads(Path("budget.json").read_text())
@@ -45,4 +46,11 @@ def test_table_metrics_and_figures_are_written_and_repeat(here: Path) -> None:
 def test_a_folder_without_timings_is_refused(here: Path) -> None:
     (here / "timings").mkdir()
     with pytest.raises(InputError, match="timings holds no timing"):
-        budget.run(Path("timings"), Path("a.csv"), Path("a.json"), Path("figures"))
+        budget.run(Path("timings"), Path("index.json"), Path("a.csv"), Path("a.json"), Path("figures"))
+
+
+def test_varying_sizes_of_fields_count_as_alike(here: Path) -> None:
+    _timing(here / "timings", "index", 2.0, 1)
+    Path("index.json").write_text('{"images": {}}')
+    budget.run(Path("timings"), Path("index.json"), Path("budget.csv"), Path("budget.json"), Path("figures"))
+    assert json.loads(Path("budget.json").read_text())["thesis_20_epochs_hours"] == pytest.approx(1320 * 2 / 3600)

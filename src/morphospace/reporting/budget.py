@@ -37,7 +37,6 @@ COLUMNS = [
     "gb_written",
     "cost_spot",
     "cost_on_demand",
-    "megapixels",
     "device",
     "machine",
 ]
@@ -84,21 +83,25 @@ def _row(timing: Mapping[str, Any], spot_second: float, on_demand_second: float)
         "gb_written": float(timing["bytes"]) / GB,
         "cost_spot": seconds * spot_second,
         "cost_on_demand": seconds * on_demand_second,
-        "megapixels": float(timing.get("megapixels", np.nan)),
         "device": str(timing.get("device", "")),
         "machine": str(timing.get("machine", "")),
     }
 
 
 def extrapolate(
-    stages: pd.DataFrame, cells: int, fields: int, epochs: Sequence[int], spot: float, on_demand: float
+    stages: pd.DataFrame,
+    cells: int,
+    fields: int,
+    epochs: Sequence[int],
+    spot: float,
+    on_demand: float,
+    megapixels: float | None = None,
 ) -> pd.DataFrame:
     """Return a row a stage and number of epochs: hours, cost and gigabytes if the run had `cells` and `fields`.
 
     Each stage is scaled linearly by what `GROWS_WITH` says; one that names nothing there is counted once. Start-up
-    time is scaled along, so the figure is an upper estimate for a small run. Where the stage `index` says how many
-    megapixels it read (of one channel), a field counts by its pixels (1280 x 1024 in BBBC021); otherwise fields are
-    taken to be alike. A stage whose measure is unknown in this run (no items) has NaN, never zero.
+    time is scaled along, so the figure is an upper estimate for a small run. A stage whose measure is unknown in this
+    run (no items) has NaN, never zero.
 
     Parameters
     ----------
@@ -110,8 +113,12 @@ def extrapolate(
         Numbers of epochs, one scenario each.
     spot, on_demand
         Price of an hour.
+    megapixels
+        Size of a field of this run, one channel: a field then counts by its pixels (BBBC021's have 1280 x 1024).
+        Without it, fields are taken to be alike.
     """
     measured = _measured(stages)
+    measured["fields"] *= 1.0 if megapixels is None else megapixels / FIELD_MEGAPIXELS
     rows = []
     for count in epochs:
         wanted = {"fields": float(fields), "cells": float(cells), "cells x epochs": float(cells) * count, "run": 1.0}
@@ -128,13 +135,12 @@ def extrapolate(
 def _measured(stages: pd.DataFrame) -> dict[str, float]:
     """Return how many fields, cells and trained images this run had; NaN where no stage counted them."""
     items = stages.set_index("stage")["items"]
-    pixels = stages.loc[stages["stage"] == "index", "megapixels"]
 
     def first(*names: str) -> float:
         return next((float(items[n]) for n in names if n in items.index and items[n] > 0), np.nan)
 
     return {
-        "fields": float(pixels.iloc[0]) / FIELD_MEGAPIXELS if pixels.gt(0).any() else first("index", "segment"),
+        "fields": first("index", "segment"),
         "cells": first("embed", "split", "synthesize"),
         "cells x epochs": first("train"),
         "run": 1.0,

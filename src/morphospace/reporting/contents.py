@@ -12,6 +12,7 @@ from morphospace.reporting.page import NOT_MEASURED, Block, Code, Items, Page, S
 
 SHOWN_DROPPED = 12  # rows of dropped.csv
 SHOWN_EPOCHS = 12
+SHOWN_NUMBERS = 40
 _METRICS = {"index", "segment", "validate", "synthesize", "split", "train", "latent", "similarity", "budget"}
 _FOLDERS = {"illumination", "segmentation", "crops", "training", "latent", "similarity", "budget"}
 
@@ -115,7 +116,11 @@ def _measured(inputs: Inputs, name: str) -> list[Block]:
     values = inputs.metrics.get(name)
     if not values:
         return [Text(f"{name.capitalize()}: {NOT_MEASURED}.")]
-    return [_facts(f"Numbers of the stage {name}", flat(values))]
+    rows = flat(values)
+    caption = f"Numbers of the stage {name}"
+    if len(rows) > SHOWN_NUMBERS:
+        caption += f": the first {SHOWN_NUMBERS} of {len(rows)}, all are in {name}.json"
+    return [_facts(caption, rows[:SHOWN_NUMBERS])]
 
 
 def _shown(inputs: Inputs, folder: str) -> list[Block]:
@@ -184,16 +189,26 @@ def _segmentation(inputs: Inputs) -> list[Block]:
     found = _measured(inputs, "segment")
     values = inputs.metrics.get("validate")
     if values:
-        found.append(
-            _facts(
-                "Agreement of the engines with each other and with the truth, where there is one. F1 counts an "
-                "object as found when it overlaps its partner by at least the IoU named",
-                flat(values),
-            )
-        )
+        plain = {key: value for key, value in values.items() if key != "scores"}
+        found.append(_facts("Agreement of the engines on the same fields", flat(plain)))
+        found += _against_truth(values.get("scores") or {})
     else:
         found.append(Text(f"Agreement of the engines, and with the truth: {NOT_MEASURED}."))
     return [*found, *_shown(inputs, "segmentation")]
+
+
+def _against_truth(scores: Mapping[str, Any]) -> list[Block]:
+    """Return precision, recall and F1 of each engine, a row an engine and kind of object."""
+    rows = {f"{engine}, {kind}": found for engine, kinds in scores.items() for kind, found in kinds.items()}
+    if not rows:
+        return [Text(f"Agreement with the truth: {NOT_MEASURED}; there is none for these images.")]
+    names = list(dict.fromkeys(name for found in rows.values() for name in found))
+    caption = (
+        "Against the truth: an object is found when it overlaps its partner by at least this IoU, in per cent. The row "
+        "of the engine that was used should stand well above the baseline"
+    )
+    head = ["", *(name.replace("_", " ").capitalize() for name in names)]
+    return [Table(caption, head, [[row, *(number(found.get(n), 3) for n in names)] for row, found in rows.items()])]
 
 
 def _split(certificate: Mapping[str, Any] | None) -> list[Block]:

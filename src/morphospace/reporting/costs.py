@@ -29,9 +29,9 @@ def _text(budget: Mapping[str, Any]) -> Text:
     return Text(
         f"This run took {_hours(hours)} ({_hours(budget.get('cpu_hours'))} of processor time), at most "
         f"{number(budget.get('peak_memory_mb'), 3)} MB in one process, and wrote "
-        f"{number(budget.get('storage_gb'), 3)} GB. Training went at {number(budget.get('images_per_second'), 3)} "
-        f"images a second. Prices are those of {budget.get('machine', 'the machine in params.yaml')}, whatever "
-        "machine ran."
+        f"{number(budget.get('storage_gb'), 3)} GB. The stage train, with start-up and pictures, went at "
+        f"{number(budget.get('images_per_second'), 3)} images a second. Prices are those of "
+        f"{budget.get('machine', 'the machine in params.yaml')}, whatever machine ran."
     )
 
 

@@ -12,6 +12,7 @@ from morphospace.reporting import budget, figures
 
 def run(
     timings: Annotated[Path, typer.Argument(help="Folder of the timings that the stages wrote, one JSON each.")],
+    index: Annotated[Path, typer.Argument(help="JSON of the index: how large the fields are.")],
     table: Annotated[Path, typer.Argument(help="CSV to write: a row a stage.")],
     metrics: Annotated[Path, typer.Argument(help="JSON to write: the sums, and the extrapolation.")],
     pictures: Annotated[Path, typer.Argument(help="Folder of figures to write.")],
@@ -28,7 +29,11 @@ def run(
     if not found:
         raise InputError(f"{timings} holds no timing; run `dvc repro`")
     stages = budget.table([files.read_json(path) for path in found], price.spot, price.on_demand)
-    scaled = budget.extrapolate(stages, options.cells, options.fields, options.epochs, price.spot, price.on_demand)
+    size = files.read_json(index).get("images") or {}
+    megapixels = size["height"] * size["width"] / 1e6 if {"height", "width"} <= set(size) else None
+    scaled = budget.extrapolate(
+        stages, options.cells, options.fields, options.epochs, price.spot, price.on_demand, megapixels
+    )
     sums = budget.totals(stages, scaled, options.storage_gb_month, options.months)
     prices = {"currency": options.currency, "machine": options.machine}
     with files.replacing(table) as aside:
