@@ -73,6 +73,12 @@ def test_each_stage_grows_with_its_own_measure() -> None:
     assert factors[30]["validate"] == 1
 
 
+def test_image_sets_that_were_split_are_not_taken_for_cells() -> None:
+    stages = budget.table([timing("split", 1.0, 10), timing("synthesize", 4.0, 200)], 1.8, 3.3)
+    scaled = budget.extrapolate(stages, cells=400, fields=1, epochs=[1], spot=1.8, on_demand=3.3)
+    assert scaled["factor"].to_numpy() == pytest.approx(2)
+
+
 def test_training_longer_writes_no_more() -> None:
     stages = budget.table(RUN, 1.8, 3.3)
     scaled = budget.extrapolate(stages, cells=500, fields=10, epochs=[10, 1000], spot=1.8, on_demand=3.3)

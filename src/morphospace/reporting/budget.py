@@ -141,7 +141,7 @@ def _measured(stages: pd.DataFrame) -> dict[str, float]:
 
     return {
         "fields": first("index", "segment"),
-        "cells": first("embed", "split", "synthesize"),
+        "cells": first("embed", "synthesize"),
         "cells x epochs": first("train"),
         "run": 1.0,
     }
