@@ -1,12 +1,13 @@
 """What to look for in each picture, by the folder and the name of its file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from morphospace.reporting.page import Picture
 
-# Pattern of <folder>/<file>, title, caption. The first that fits is used; {} is the file's name in words.
+# Pattern of <folder>/<file>, title, caption. The first that fits is used; {} is the file's name.
 _CAPTIONS = [
     (
         "illumination/*",
@@ -130,9 +131,17 @@ _CAPTIONS = [
 
 
 def pictures(paths: Sequence[Path], limit: int = 12) -> list[Picture]:
-    """Return pictures with captions, in the order of `_CAPTIONS` and then of their names, at most `limit`."""
+    """Return pictures with captions, in the order of `_CAPTIONS` and then of their names, at most `limit`.
+
+    What holds for several pictures is said at the first of them.
+    """
     ranked = sorted((*_place(path), path.name, path) for path in paths)
-    return [_picture(path, rank) for rank, _, path in ranked[:limit]]
+    found: list[Picture] = []
+    for rank, _, path in ranked[:limit]:
+        picture = _picture(path, rank)
+        said = any(other.caption == picture.caption for other in found)
+        found.append(replace(picture, caption="As above.") if said else picture)
+    return found
 
 
 def _place(path: Path) -> tuple[int]:
@@ -142,10 +151,7 @@ def _place(path: Path) -> tuple[int]:
 
 
 def _picture(path: Path, rank: int) -> Picture:
-    words = path.stem.replace("_", " ")
     if rank == len(_CAPTIONS):
-        return Picture(
-            path, f"{path.parent.name}: {words}".capitalize(), "No description was written for this picture."
-        )
+        return Picture(path, f"{path.parent.name}: {path.stem}", "No description was written for this picture.")
     _, title, caption = _CAPTIONS[rank]
-    return Picture(path, title.replace("{}", words), caption)
+    return Picture(path, title.replace("{}", path.stem), caption)

@@ -98,10 +98,13 @@ def _facts(caption: str, facts: Sequence[tuple[str, Any]]) -> Table:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return nested metrics as names in words and values; a list becomes one value."""
+    """Return nested metrics as names in words and values; a list becomes one value.
+
+    Names of our own are lower case; others, of plates and channels, are left as they are.
+    """
     found: list[tuple[str, Any]] = []
     for key, value in values.items():
-        name = f"{prefix}{key}".replace("_", " ")
+        name = prefix + (str(key).replace("_", " ") if str(key).islower() else str(key))
         if isinstance(value, Mapping):
             found += flat(value, f"{name}, ") if value else [(name, "none")]
         elif isinstance(value, list):
@@ -204,8 +207,8 @@ def _against_truth(scores: Mapping[str, Any]) -> list[Block]:
         return [Text(f"Agreement with the truth: {NOT_MEASURED}; there is none for these images.")]
     names = list(dict.fromkeys(name for found in rows.values() for name in found))
     caption = (
-        "Against the truth: an object is found when it overlaps its partner by at least this IoU, in per cent. The row "
-        "of the engine that was used should stand well above the baseline"
+        "Against the truth: an object is found when it overlaps its partner by at least this IoU, in per cent. The "
+        "engine `plain` is the baseline that the others should beat"
     )
     head = ["", *(name.replace("_", " ").capitalize() for name in names)]
     return [Table(caption, head, [[row, *(number(found.get(n), 3) for n in names)] for row, found in rows.items()])]

@@ -134,8 +134,7 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, float):
         if value == round(value) and abs(value) < 1e15:
             return f"{value:,.0f}"
-        # Numbers of 1000 and more keep their whole part; very small ones go to powers of ten.
-        return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
     return str(value)
 
 
