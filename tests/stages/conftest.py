@@ -1,6 +1,7 @@
 """A drawn plate with its truth, indexed and with its illumination, in a folder of its own."""
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,17 +65,28 @@ class Drawn:
         table.to_csv(self.table, index=False)
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two wells of two fields, drawn and indexed once."""
+    root = tmp_path_factory.mktemp("drawn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("MORPHOSPACE_JOBS", "1")
+        (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+        (root / "raw").mkdir()
+        synthetic.fetch(root / "raw", 1, plates=1, wells=2, sites=2, height=256, width=320, cells=12)
+        index.run(root / "raw", *(root / p for p in ("image_sets.csv", "dropped.csv", "t.json", "index.json")))
+    return root
+
+
 @pytest.fixture
-def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    """Two wells of two fields, segmented by the native engine."""
+def drawn(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """The template in a folder of its own, to be segmented by the native engine."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MORPHOSPACE_JOBS", "1")
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     run = Drawn(tmp_path)
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     run.setting("engine", "native")
-    run.raw.mkdir()
-    synthetic.fetch(run.raw, 1, plates=1, wells=2, sites=2, height=256, width=320, cells=12)
-    index.run(run.raw, *(tmp_path / p for p in ("image_sets.csv", "dropped.csv", "t.json", "index.json")))
     return run
 
 

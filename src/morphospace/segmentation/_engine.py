@@ -8,8 +8,12 @@ An engine is a module with two functions::
 Both yield results as they are ready, in any order, and find what an interrupted run left in `scratch`.
 """
 
+import fcntl
+import logging
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphospace import files
+
+log = logging.getLogger(__name__)
 
 COMPARTMENTS = ("Nuclei", "Cells", "Cytoplasm")
 
@@ -76,6 +82,23 @@ class Settings:
     nuclei_correction: float = 1.0
     cells_correction: float = 1.0
     regularization: float = 0.05
+
+
+@contextmanager
+def alone_in(scratch: Path) -> Iterator[Path]:
+    """Give a scratch folder to one process at a time; it is removed when the block ends well, kept when it fails.
+
+    Two experiments that start at once ask for the same work: the second waits for the first.
+    """
+    with scratch.with_name(f"{scratch.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting: another run is at the same work in %s", scratch)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        scratch.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        shutil.rmtree(scratch)
 
 
 def narrow(labels: NDArray[Any]) -> NDArray[Any]:

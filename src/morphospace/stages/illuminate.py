@@ -1,7 +1,6 @@
 """The stage ``illuminate``: an illumination function for each plate and channel."""
 
 import logging
-import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from morphospace.reporting import figures, overlays
 from morphospace.reporting.clock import clock
 from morphospace.schema import PLATE, channels
 from morphospace.segmentation import _inputs
-from morphospace.segmentation._engine import Group
+from morphospace.segmentation._engine import Group, alone_in
 
 SHOWN = 8  # plates on the figure
 
@@ -45,15 +44,14 @@ def run(
         table = tables.read_image_sets(image_sets)
         groups = _groups(raw, table, options.illuminate.smoothing)
         key = files.fingerprint(options.segment.engine, pipeline, [g.smoothing for g in groups], table.to_csv())
-        scratch = files.scratch("illuminate", key)
-        with closing(engine.illuminate(groups, pipeline, scratch, files.jobs())) as functions:
+        work = alone_in(files.scratch("illuminate", key))
+        with work as scratch, closing(engine.illuminate(groups, pipeline, scratch, files.jobs())) as functions:
             bar = track(functions, "illuminate", len(groups), console=Console(stderr=True), transient=True)
             for function in bar:
                 _check(function.name, function.values)
                 with files.replacing(folder / f"{function.name}.npy") as aside:
                     np.save(aside, function.values)
         _draw(folder, table, pictures)
-        shutil.rmtree(scratch)
         tally.items, tally.unit = sum(len(g.images) for g in groups), "images"
     log.info("illuminate: %d functions, one a plate and channel, by %s", len(groups), options.segment.engine)
 

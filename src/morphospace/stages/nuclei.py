@@ -1,7 +1,6 @@
 """The command ``nuclei``: scores of the engines' nuclei on images with label images beside them."""
 
 import logging
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from rich.table import Table
 from morphospace import files, params, registry
 from morphospace.errors import EngineError, InputError
 from morphospace.metrics import bootstrap, matching
-from morphospace.segmentation._engine import ImageSet, Settings
+from morphospace.segmentation._engine import ImageSet, Settings, alone_in
 
 THRESHOLDS = (0.5, 0.7)  # intersection over union
 RESAMPLES, CONFIDENCE = 2000, 0.95
@@ -50,18 +49,17 @@ def run(
     chosen = {"min_diameter": min_diameter, "max_diameter": max_diameter, "opening_radius": opening_radius}
     chosen_values: dict[str, Any] = {k: v for k, v in chosen.items() if v is not None}
     settings = replace(given, **chosen_values, nuclei_correction=correction or given.nuclei_correction)
-    scratch = files.scratch("nuclei", files.fingerprint(folder, settings))
-    image_sets, truths = _prepare(folder, scratch)
-    scores = {}
-    for name in engine or registry.names("segmentation"):
-        counts = _counts(name, image_sets, truths, settings, pipeline, scratch)
-        rng = np.random.default_rng([options.seed, STREAM])
-        scores[name] = {iou: _estimate(counts[i], rng) for i, iou in enumerate(THRESHOLDS)}
+    with alone_in(files.scratch("nuclei", files.fingerprint(folder, settings))) as scratch:
+        image_sets, truths = _prepare(folder, scratch)
+        scores = {}
+        for name in engine or registry.names("segmentation"):
+            counts = _counts(name, image_sets, truths, settings, pipeline, scratch)
+            rng = np.random.default_rng([options.seed, STREAM])
+            scores[name] = {iou: _estimate(counts[i], rng) for i, iou in enumerate(THRESHOLDS)}
     _show(scores, f"{len(truths)} fields, {sum(_objects(t) for t in truths)} nuclei away from the border")
     if output:
         rows = {e: {f"f1_{round(100 * i)}": s._asdict() for i, s in by.items()} for e, by in scores.items()}
         files.write_json(output, {"fields": len(truths), "settings": vars(settings), "engines": rows})
-    shutil.rmtree(scratch)
 
 
 def _prepare(folder: Path, scratch: Path) -> tuple[list[ImageSet], list[NDArray[Any]]]:

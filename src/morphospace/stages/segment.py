@@ -1,7 +1,6 @@
 """The stage ``segment``: nuclei, cells and cytoplasm of every image set, by the engine of the parameters."""
 
 import logging
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import closing
@@ -24,7 +23,7 @@ from morphospace.reporting import figures, overlays
 from morphospace.reporting.clock import clock
 from morphospace.schema import METADATA, OBJECT, OBJECT_KEY, PLATE, SITE, WELL
 from morphospace.segmentation import _inputs
-from morphospace.segmentation._engine import COMPARTMENTS, Labels, Outcome, Settings
+from morphospace.segmentation._engine import COMPARTMENTS, Labels, Outcome, Settings, alone_in
 from morphospace.segmentation._measure import CELL, COLUMNS, NUCLEUS_AREA, measure
 
 SHOWN = 4  # fields drawn
@@ -56,8 +55,8 @@ def run(
         good, unusable = _inputs.image_sets(raw, table, illumination, *channels)
         settings = _settings(options)
         key = files.fingerprint(options.engine, pipeline, asdict(settings), table.to_csv(), illumination)
-        scratch = files.scratch("segment", key)
-        with closing(engine.segment(good, settings, pipeline, scratch, files.jobs())) as results:
+        work = alone_in(files.scratch("segment", key))
+        with work as scratch, closing(engine.segment(good, settings, pipeline, scratch, files.jobs())) as results:
             bar = track(results, "segment", len(good), console=Console(stderr=True), transient=True)
             cells, failed = _pack(folder, table, unusable, bar)
         _judge(options, table, cells, failed)
@@ -67,7 +66,6 @@ def run(
             failed.to_csv(aside, index=False)
         files.write_json(metrics, _summary(options, table, cells, failed))
         _draw(raw, table, folder, cells, options, pictures)
-        shutil.rmtree(scratch)
         tally.items, tally.unit = len(table), "image sets"
     log.info("segment: %d cells in %d image sets, %d failed", len(cells), len(table), len(failed))
 

@@ -1,7 +1,6 @@
 """The stage ``validate``: other engines on the same fields, and all of them against the truth where there is one."""
 
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,7 @@ from morphospace.params import Segment
 from morphospace.reporting.clock import clock
 from morphospace.schema import IMAGE_SET_KEY, PLATE, SITE, WELL
 from morphospace.segmentation import _inputs
-from morphospace.segmentation._engine import ImageSet, Labels, Settings
+from morphospace.segmentation._engine import ImageSet, Labels, Settings, alone_in
 
 TWIN, BASELINE = "native", "plain"
 THRESHOLDS = (0.5, 0.7)  # intersection over union
@@ -72,19 +71,19 @@ def _segmented(
     found: dict[str, list[Labels | None]] = {segment.engine: [_stored(objects, row) for _, row in drawn.iterrows()]}
     for name in (TWIN, BASELINE):
         if name not in found:
-            found[name] = _labels(name, good, len(drawn), settings)
+            found[name] = _labels(name, good, drawn, settings)
     return found
 
 
-def _labels(name: str, good: list[ImageSet], count: int, settings: Settings) -> list[Labels | None]:
+def _labels(name: str, good: list[ImageSet], drawn: pd.DataFrame, settings: Settings) -> list[Labels | None]:
     """Segment with an engine that needs no pipeline."""
     engine = registry.load("segmentation", name)
-    scratch = files.scratch("validate", files.fingerprint(name, good, settings))
-    labels: list[Labels | None] = [None] * count
-    outcomes = engine.segment(good, settings, Path(), scratch, files.jobs())
-    for outcome in track(outcomes, f"validate {name}", len(good), console=Console(stderr=True), transient=True):
-        labels[outcome.key - 1] = outcome.labels
-    shutil.rmtree(scratch)
+    labels: list[Labels | None] = [None] * len(drawn)
+    digests = [files.fingerprint(i.nuclei_illumination, i.cells_illumination) for i in good]
+    with alone_in(files.scratch("validate", files.fingerprint(name, drawn.to_csv(), settings, digests))) as scratch:
+        outcomes = engine.segment(good, settings, Path(), scratch, files.jobs())
+        for outcome in track(outcomes, f"validate {name}", len(good), console=Console(stderr=True), transient=True):
+            labels[outcome.key - 1] = outcome.labels
     return labels
 
 
