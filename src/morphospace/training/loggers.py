@@ -88,6 +88,8 @@ class MlflowRun:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         self.logged: set[int] = set()
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # not the tables of a new database, one by one
         self.run_id = ""
         self.alive = True
         self._try(lambda: self._open(name, parameters, tags))

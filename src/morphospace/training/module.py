@@ -2,9 +2,7 @@
 
 import logging
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from morphospace.errors import TrainingError
-from morphospace.training import checkpoint, elbo, history
+from morphospace.training import checkpoint, elbo, history, process
 from morphospace.training.data import Minibatches, Tiles, epoch_seed
 from morphospace.training.history import Epoch
 
@@ -42,13 +40,13 @@ class Settings:
 
 
 class Fitted(NamedTuple):
-    """What training gave: `weights` of `best_epoch`; `seconds` with those before an interruption."""
+    """What training gave: `weights` of `best_epoch`; `earlier_seconds` were spent before an interruption."""
 
     weights: dict[str, Tensor]
     history: list[Epoch]
     best_epoch: int
     stopped_early: bool
-    seconds: float
+    earlier_seconds: float
     images_per_second: float | None
     device: str
 
@@ -149,6 +147,7 @@ class Training(lightning.LightningModule):
         if history.best(self.rows, s.min_delta) == self.epoch + 1:
             self.best = {k: checkpoint.plain(v) for k, v in self.model.state_dict().items()}
         self.observer.on_epoch(self.rows[-1], self.model, False)
+        self.model.train()  # an observer may have drawn with it
         self.save(self)
         self.trainer.should_stop = history.should_stop(self.rows, s.patience, s.min_delta)
 
@@ -247,7 +246,7 @@ def fit(
         history=task.rows,
         best_epoch=history.best(task.rows, settings.min_delta),
         stopped_early=len(task.rows) < settings.epochs,
-        seconds=spent + time.perf_counter() - start,
+        earlier_seconds=spent,
         images_per_second=len(train) * (len(task.rows) - task.first) / task.train_seconds
         if task.train_seconds
         else None,
@@ -269,7 +268,7 @@ def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) 
     """Let Lightning run the epochs that are left."""
     settings = task.settings
     batches = Minibatches(train, settings.minibatch, settings.seed, lambda: task.epoch)
-    with _quiet(), _deterministic():
+    with process.quiet(), process.deterministic():
         trainer = lightning.Trainer(
             accelerator="auto",
             devices=1,
@@ -282,32 +281,3 @@ def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) 
             deterministic=True,
         )
         trainer.fit(task, batches, Minibatches(validation, settings.minibatch) if len(validation) else None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice out of the log and the warnings: no validation split is a choice, LeafSpec is its own."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-            warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Undo afterwards what a deterministic Trainer sets, and do not let it fill new memory: nothing reads that."""
-    before = torch.are_deterministic_algorithms_enabled()
-    switches: Any = torch.utils.deterministic
-    filling = switches.fill_uninitialized_memory
-    switches.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        switches.fill_uninitialized_memory = filling

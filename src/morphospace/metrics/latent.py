@@ -1,0 +1,60 @@
+"""How much of the latent space is in use: the divergence of each dimension, and Burda et al.'s active units (2016)."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ACTIVE = 0.01  # variance of the posterior mean over images above which a unit counts as active (Burda et al. 2016)
+
+Floats = NDArray[np.floating[Any]]
+
+
+def kl_per_dimension(mean: Floats, logvar: Floats) -> NDArray[np.float64]:
+    """Return KL(q(z_k|x) || N(0, 1)) of each dimension, (z_dim,), in nats, averaged over the images.
+
+    Parameters
+    ----------
+    mean, logvar
+        The posterior of each image, (N, z_dim).
+    """
+    m, v = mean.astype(np.float64), logvar.astype(np.float64)
+    divergence: NDArray[np.float64] = (-0.5 * (1 + v - m**2 - np.exp(v))).mean(axis=0)
+    return divergence
+
+
+def active(mean: Floats) -> NDArray[np.bool_]:
+    """Return which dimensions have a posterior mean that varies over the images by more than `ACTIVE`, (z_dim,)."""
+    varies: NDArray[np.bool_] = mean.astype(np.float64).var(axis=0) > ACTIVE
+    return varies
+
+
+def aggregated_variance(mean: Floats, logvar: Floats) -> NDArray[np.float64]:
+    """Return the variance of samples of all posteriors together, (z_dim,): 1 in each when they fill the prior."""
+    m, v = mean.astype(np.float64), logvar.astype(np.float64)
+    total: NDArray[np.float64] = m.var(axis=0) + np.exp(v).mean(axis=0)
+    return total
+
+
+def score(mean: Floats, logvar: Floats) -> dict[str, Any]:
+    """Return the use of the latent space as plain numbers, divergences in nats.
+
+    ``kl_total`` is the sum over dimensions; quantiles are over dimensions; ``dimensions_for_90_percent_of_kl`` is how
+    many, largest first, carry nine tenths of it.
+    """
+    kl = kl_per_dimension(mean, logvar)
+    running = np.cumsum(np.sort(kl)[::-1])
+    quantiles = (0.0, 0.25, 0.5, 0.75, 1.0)
+    names = ("min", "q25", "median", "q75", "max")
+    return {
+        "cells": len(mean),
+        "z_dim": mean.shape[1],
+        "active_units": int(active(mean).sum()),
+        "active_share": float(active(mean).mean()),
+        "kl_total": float(kl.sum()),
+        "dimensions_for_90_percent_of_kl": int(np.searchsorted(running, 0.9 * running[-1]) + 1),
+        "kl_per_dimension": dict(zip(names, np.quantile(kl, quantiles).tolist(), strict=True)),
+        "aggregated_variance": dict(
+            zip(names, np.quantile(aggregated_variance(mean, logvar), quantiles).tolist(), strict=True)
+        ),
+    }

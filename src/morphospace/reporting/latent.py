@@ -1,0 +1,105 @@
+"""Pictures of a latent space: its histograms, the KL of its dimensions, what it generates, walks along it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from morphospace.reporting.figures import COLOURS, grid, new
+
+Floats = NDArray[np.floating[Any]]
+SHOWN = 20  # dimensions in the histogram (000-37)
+_BINS = 30
+_COLUMNS = 5
+
+
+def histogram(mean: Floats, samples: Floats, cells: str) -> Figure:
+    """Return the histograms of the first 20 dimensions of encoded images beside the density of N(0, 1) (000-37).
+
+    Parameters
+    ----------
+    mean
+        Posterior means (N, z_dim): what is stored as the embedding.
+    samples
+        One sample of each posterior (N, z_dim): together the aggregated posterior, which the KL term draws to N(0, 1).
+    cells
+        Which cells these are, for the title.
+    """
+    count = min(SHOWN, mean.shape[1])
+    lines = -(-count // _COLUMNS)
+    figure = new(10, 1.75 * lines + 0.9)
+    axes = figure.subplots(lines, _COLUMNS, squeeze=False, sharex=True, sharey=True)
+    limit = float(np.clip(np.abs(samples[:, :count]).max(), 3, 6))
+    edges = np.linspace(-limit, limit, _BINS + 1)
+    grid_points = np.linspace(-limit, limit, 200)
+    top = 1.6 * float(norm.pdf(0))
+    for k, axis in enumerate(axes.flat):
+        if k >= count:
+            axis.set_axis_off()
+            continue
+        width = edges[1] - edges[0]
+        for values, colour, kind, label in (
+            (mean, COLOURS[5], "stepfilled", "means"),
+            (samples, COLOURS[0], "step", "samples"),
+        ):
+            heights = np.histogram(values[:, k], edges)[0] / (len(values) * width)
+            axis.stairs(np.minimum(heights, top), edges, color=colour, fill=kind == "stepfilled", label=label)
+        axis.plot(grid_points, norm.pdf(grid_points), color=COLOURS[3], linewidth=1.2, label="N(0, 1)")
+        axis.set_title(f"dimension {k}", fontsize=8)
+        axis.set_ylim(0, top)
+    figure.supxlabel("latent value", fontsize=9)
+    figure.supylabel(f"density (bars above {top:.2f} are cut)", fontsize=9)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=3)
+    figure.suptitle(f"Encoded images of {len(mean):,} {cells} cells: posterior means, and samples of the posteriors")
+    return figure
+
+
+def kl(per_dimension: Floats, active: NDArray[np.bool_], threshold: float) -> Figure:
+    """Return the KL of each dimension, nats, largest first; active dimensions (Burda et al. 2016) are filled.
+
+    `threshold` is the variance of the posterior mean above which a dimension is active.
+    """
+    order = np.argsort(per_dimension)[::-1]
+    figure = new(8, 3)
+    axis = figure.subplots()
+    place = np.arange(len(order))
+    on = active[order]
+    sizes = per_dimension[order]
+    label = f"active: variance of the mean > {threshold:g} ({int(on.sum())} of {len(on)})"
+    axis.bar(place[on], sizes[on], width=0.85, color=COLOURS[0], label=label)
+    if not on.all():
+        axis.bar(
+            place[~on],
+            sizes[~on],
+            width=0.85,
+            color="white",
+            edgecolor=COLOURS[6],
+            label=f"not active ({int((~on).sum())})",
+        )
+    axis.set(xlabel="latent dimension, by KL", ylabel="KL to N(0, 1), nats", title=f"KL {sizes.sum():.2f} nats in all")
+    axis.set_xlim(-0.8, len(order) - 0.2)
+    axis.legend()
+    return figure
+
+
+def generated(tiles: NDArray[Any]) -> Figure:
+    """Return tiles (n, C, H, W) that were decoded from z ~ N(0, I), five a row, values outside [0, 1] cut (000-39)."""
+    rows = [list(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
+    return grid(rows, title="Decoded from z ~ N(0, I)", tile=1.1)
+
+
+def walks(tiles: Sequence[NDArray[Any]], dimensions: Sequence[int], sizes: Sequence[float], span: float) -> Figure:
+    """Return one row of tiles (steps, C, H, W) a dimension, from -`span` to +`span` standard deviations.
+
+    `sizes` is the KL of each dimension, nats, for the label.
+    """
+    labels = [f"z {k}, KL {size:.2f}" for k, size in zip(dimensions, sizes, strict=True)]
+    figure = grid([list(row) for row in tiles], labels, title="From the average cell along single dimensions")
+    steps = len(tiles[0])
+    for i, axis in enumerate(figure.axes[-steps:]):
+        axis.set_xlabel(f"{-span + 2 * span * i / (steps - 1):+.1f} sd", fontsize=8)
+    return figure

@@ -1,0 +1,119 @@
+"""Write the latent mean of every cell, and what the latent space looks like (000-37, 000-39)."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from torch import nn
+
+from morphospace import files, params, schema, splitting
+from morphospace.errors import InputError
+from morphospace.imaging import packs
+from morphospace.metrics import latent as metric
+from morphospace.reporting import figures
+from morphospace.reporting import latent as drawing
+from morphospace.reporting.clock import clock
+from morphospace.training import cells, embedding, process
+
+_MINIBATCH = 128  # images a forward pass; it does not change the result
+_CHUNK = 2048  # images a step of the progress bar
+_HISTOGRAM = 5000  # images (000-37)
+_GENERATED = 20  # cells (000-39)
+_WALKS, _STEPS, _SPAN = 8, 9, 3.0  # dimensions, tiles a walk, standard deviations
+Floats = NDArray[np.float32]
+
+
+def run(
+    crops: Annotated[Path, typer.Argument(help="Folder with the packs of crops.")],
+    crops_table: Annotated[Path, typer.Argument(help="Table of the crops.")],
+    splits: Annotated[Path, typer.Argument(help="Table of the split.")],
+    models: Annotated[Path, typer.Argument(help="Folder with the trained model.")],
+    embeddings: Annotated[Path, typer.Argument(help="Table to write: the latent mean of every kept cell.")],
+    timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
+    metrics: Annotated[Path, typer.Argument(help="How much of the latent space is in use, to write.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
+) -> None:
+    """Write the latent mean of every cell, and what the latent space looks like.
+
+    The table has one row a kept crop, sorted, with its metadata, its split and the columns Cells_Latent_000 and on.
+    Numbers and pictures are of test cells, where there are any: of images as they are encoded, not of reconstructions.
+    """
+    seed = params.load().seed
+    torch.set_num_threads(files.jobs())
+    process.keep_memory()
+    with clock("embed", timings, embeddings) as tally:
+        table = _cells(crops_table, splits)
+        model, card = embedding.load_model(models)
+        tiles = packs.tiles(crops, table, len(card["channels"]), card["size"], files.scratch("tiles", "decoded"))
+        mean, logvar = _encode(model, tiles)
+        with files.replacing(embeddings) as aside:
+            _table(table, mean).to_parquet(aside, index=False)
+        side = schema.TEST if (table[schema.SPLIT] == schema.TEST).any() else schema.TRAIN
+        rows = np.flatnonzero(table[schema.SPLIT] == side)
+        files.write_json(metrics, {"split": side, **metric.score(mean[rows], logvar[rows])})
+        drawn = _figures(model, mean[rows], logvar[rows], side, seed)
+        with files.replacing_folder(pictures) as aside:
+            for name, figure in drawn.items():
+                figures.save(figure, aside / f"{name}.png")
+        tally.items, tally.unit = len(table), "cells"
+        tally.device = str(next(model.parameters()).device)
+
+
+def _cells(crops_table: Path, splits: Path) -> pd.DataFrame:
+    """Return the kept crops with their split."""
+    try:
+        crops = pd.read_parquet(crops_table)
+    except FileNotFoundError:
+        raise InputError(f"{crops_table} is missing; run `dvc repro synthesize`") from None
+    return cells.with_splits(crops, splitting.read(splits))
+
+
+def _encode(model: nn.Module, tiles: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """Return the posteriors of all tiles, under a progress bar."""
+    console = Console(stderr=True)
+    starts = range(0, len(tiles), _CHUNK)
+    shown = track(starts, "embed", console=console, transient=True, disable=not console.is_terminal)
+    parts = [embedding.encode(model, tiles[i : i + _CHUNK], _MINIBATCH) for i in shown]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def _table(table: pd.DataFrame, mean: Floats) -> pd.DataFrame:
+    """Return metadata, object, split and the latent columns."""
+    digits = max(3, len(str(mean.shape[1] - 1)))
+    names = [f"{schema.LATENT_PREFIX}{i:0{digits}d}" for i in range(mean.shape[1])]
+    latent = pd.DataFrame(mean, columns=names, index=table.index)
+    return pd.concat([table[[*schema.METADATA, schema.OBJECT, schema.SPLIT]], latent], axis="columns")
+
+
+def _figures(model: nn.Module, mean: Floats, logvar: Floats, side: str, seed: int) -> dict[str, Figure]:
+    """Return the figures by name."""
+    rng = np.random.default_rng([seed, 2])
+    some = np.sort(rng.choice(len(mean), min(_HISTOGRAM, len(mean)), replace=False))
+    samples = mean[some] + np.exp(0.5 * logvar[some]) * rng.standard_normal(mean[some].shape)
+    kl = metric.kl_per_dimension(mean, logvar)
+    prior = rng.standard_normal((_GENERATED, mean.shape[1])).astype(np.float32)
+    return {
+        "histogram": drawing.histogram(mean[some], samples, side),
+        "kl": drawing.kl(kl, metric.active(mean), metric.ACTIVE),
+        "generated": drawing.generated(embedding.decode(model, prior)),
+        "walks": _walks(model, mean, kl),
+    }
+
+
+def _walks(model: nn.Module, mean: Floats, kl: NDArray[Any]) -> Figure:
+    """Draw the average cell moved along the dimensions of the largest KL, by standard deviations of the means."""
+    top = [int(k) for k in np.argsort(kl)[::-1][:_WALKS]]
+    steps = np.linspace(-_SPAN, _SPAN, _STEPS)
+    rows = []
+    for k in top:
+        z = np.repeat(mean.mean(axis=0, keepdims=True), _STEPS, axis=0)
+        z[:, k] += (steps * mean[:, k].std()).astype(np.float32)
+        rows.append(embedding.decode(model, z))
+    return drawing.walks(rows, top, [float(kl[k]) for k in top], _SPAN)

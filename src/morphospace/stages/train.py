@@ -1,0 +1,227 @@
+"""Train the model named in params.yaml (000-20 to 000-34)."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from torch import nn
+
+from morphospace import files, params, registry, schema, splitting
+from morphospace.errors import InputError
+from morphospace.imaging import packs
+from morphospace.reporting import figures
+from morphospace.reporting import training as drawing
+from morphospace.reporting.clock import clock
+from morphospace.training import cells, data, elbo, embedding, loggers, module, process
+from morphospace.training.history import Epoch
+
+logger = logging.getLogger(__name__)
+Rows = NDArray[np.intp]
+
+
+def run(
+    crops: Annotated[Path, typer.Argument(help="Folder with the packs of crops.")],
+    crops_table: Annotated[Path, typer.Argument(help="Table of the crops.")],
+    splits: Annotated[Path, typer.Argument(help="Table of the split; test cells are not looked at.")],
+    synthesis: Annotated[Path, typer.Argument(help="Metrics of synthesize: the names of the channels, the size.")],
+    models: Annotated[Path, typer.Argument(help="Folder to write: weights, and the arguments that rebuild the model.")],
+    timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
+    metrics: Annotated[Path, typer.Argument(help="Losses of the kept epoch, to write.")],
+    curves: Annotated[Path, typer.Argument(help="Folder for the curves: history.csv, and DVCLive's files.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
+) -> None:
+    """Train the model named in params.yaml.
+
+    After each epoch a checkpoint goes to the scratch folder (MORPHOSPACE_SCRATCH), under a name that depends on the
+    parameters, the data and the code; the same command goes on from there after a kill. The weights of the lowest
+    validation loss are kept; without a validation split, the last ones.
+    """
+    options = params.load()
+    torch.set_num_threads(files.jobs())
+    process.keep_memory()
+    with clock("train", timings, models) as tally:
+        table, names, size = _cells(crops_table, splits), *_form(synthesis)
+        tiles = packs.tiles(crops, table, len(names), size, files.scratch("tiles", "decoded"))
+        key = _key(options, crops, crops_table, splits)
+        scratch = files.scratch("train", key)
+        train, validation = (np.flatnonzero(table[schema.SPLIT] == s) for s in (schema.TRAIN, schema.VALIDATION))
+        model = _model(options, len(names), size)
+        r = elbo.resolve_r(options.train.r_loss_factor, len(names), size)
+        plain = {"model": options.model, "z_dim": options.z_dim, "seed": options.seed, "r_loss_factor_resolved": r}
+        plain |= {f"train.{k}": v for k, v in options.train.model_dump().items()}
+        plain |= {f"{options.model}.{k}": v for k, v in options.model_options.items()}
+        with loggers.Trackers(curves, f"{options.model} z{options.z_dim}", plain, loggers.tags(key), key) as trackers:
+            chosen = _chosen(validation if len(validation) else train, options)
+            with Watcher(trackers, tiles[chosen], scratch, options.train.epochs) as watcher:
+                fitted = module.fit(model, tiles, train, validation, _settings(options, r), scratch, key, watcher)
+            history = pd.DataFrame(fitted.history)
+            with files.replacing_folder(pictures) as aside:
+                figures.save(drawing.curves(history, fitted.best_epoch), aside / "curves.png")
+                figures.save(_epochs(tiles[chosen], scratch, fitted), aside / "epochs.png")
+            trackers.picture(pictures / "curves.png")
+            trackers.picture(pictures / "epochs.png")
+        _write_model(models, options, names, size, r, fitted, key)
+        with files.replacing(curves / "history.csv") as aside:
+            history.dropna(axis="columns", how="all").to_csv(aside, index=False, lineterminator="\n")
+        files.write_json(metrics, _metrics(fitted, model, r, len(train), len(validation)))
+        tally.items, tally.unit = len(train) * len(history), "cells x epochs"
+        tally.device, tally.earlier_seconds = fitted.device, fitted.earlier_seconds
+    shutil.rmtree(scratch)
+
+
+class Watcher(module.Observer):
+    """Shows the progress on a terminal, tells the log and the trackers, keeps pictures of fixed cells."""
+
+    def __init__(self, trackers: loggers.Trackers, tiles: NDArray[np.uint8], scratch: Path, epochs: int) -> None:
+        console = Console(stderr=True)
+        self.trackers, self.tiles, self.scratch, self.epochs = trackers, tiles, scratch, epochs
+        self.progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.progress.add_task("train", total=None)
+
+    def __enter__(self) -> "Watcher":
+        """Show the bar."""
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        self.progress.stop()
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        """Move the bar."""
+        label = f"epoch {epoch} of {self.epochs}"
+        self.progress.update(
+            self.task, description=label, total=self.epochs * steps, completed=(epoch - 1) * steps + step
+        )
+
+    def on_epoch(self, row: Epoch, model: nn.Module, replayed: bool) -> None:
+        """Log the row and, when it is new, draw the fixed cells."""
+        self.trackers.log(row)
+        if replayed:
+            return
+        said = f"loss {row.train_loss:.2f} r {row.train_reconstruction:.2f} kl {row.train_kl:.2f}"
+        if row.validation_loss is not None:
+            said += f", validation {row.validation_loss:.2f}"
+        logger.info("epoch %d of %d: %s", row.epoch, self.epochs, said)
+        drawn = embedding.reconstruct(model, self.tiles, len(self.tiles))
+        with files.replacing(_picture(self.scratch, row.epoch)) as aside:
+            np.save(aside, (drawn.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def _cells(crops_table: Path, splits: Path) -> pd.DataFrame:
+    """Return the kept crops with their split."""
+    try:
+        crops = pd.read_parquet(crops_table)
+    except FileNotFoundError:
+        raise InputError(f"{crops_table} is missing; run `dvc repro synthesize`") from None
+    return cells.with_splits(crops, splitting.read(splits))
+
+
+def _form(synthesis: Path) -> tuple[list[str], int]:
+    """Return the names of the channels, in order, and the side of a tile."""
+    said = files.read_json(synthesis)
+    if not isinstance(said, dict) or not said.get("channels") or not isinstance(said.get("size"), int):
+        raise InputError(f"{synthesis} does not name channels and size; run `dvc repro -f synthesize`")
+    return [str(name) for name in said["channels"]], said["size"]
+
+
+def _key(options: params.Params, *inputs: Path) -> str:
+    """Return what names the result: parameters, data, the code of the model and of the training, torch's version."""
+    package = resources.files("morphospace")
+    code = [
+        (kind, file.name, file.read_text(encoding="utf-8"))
+        for kind in ("models", "training")
+        for file in sorted(package.joinpath(kind).iterdir(), key=lambda f: f.name)
+        if file.name.endswith(".py") and (kind == "training" or file.name in (f"{options.model}.py", "_blocks.py"))
+    ]
+    given = [options.seed, options.model, options.z_dim, options.train.model_dump(), options.model_options]
+    return files.fingerprint(given, code, torch.__version__, *inputs)
+
+
+def _model(options: params.Params, channels: int, size: int) -> nn.Module:
+    """Return the model with weights that depend on the seed."""
+    torch.manual_seed(data.epoch_seed(options.seed, 0, "weights"))
+    plug_in = registry.load("models", options.model)
+    model: nn.Module = plug_in.build(
+        channels, size, options.z_dim, max_logvar=options.train.max_logvar, **options.model_options
+    )
+    return model
+
+
+def _settings(options: params.Params, r: float) -> module.Settings:
+    given = options.train
+    return module.Settings(
+        seed=options.seed,
+        epochs=given.epochs,
+        minibatch=given.minibatch,
+        learning_rate=given.learning_rate,
+        r_loss_factor=r,
+        lr_decay=given.lr_decay,
+        lr_step=given.lr_step,
+        beta=given.beta,
+        kl_warmup=given.kl_warmup,
+        patience=given.patience,
+        min_delta=given.min_delta,
+    )
+
+
+def _chosen(rows: Rows, options: params.Params) -> Rows:
+    """Return the rows of the cells that are drawn after each epoch."""
+    rng = np.random.default_rng([options.seed, 1])
+    return np.sort(rng.choice(rows, min(options.train.pictures, len(rows)), replace=False))
+
+
+def _picture(scratch: Path, epoch: int) -> Path:
+    return scratch / f"epoch_{epoch:06d}.npy"
+
+
+def _epochs(originals: NDArray[np.uint8], scratch: Path, fitted: module.Fitted) -> Any:
+    shown = drawing.shown_epochs(len(fitted.history), fitted.best_epoch)
+    return drawing.epochs(originals, {e: np.load(_picture(scratch, e)) for e in shown}, fitted.best_epoch)
+
+
+def _write_model(
+    models: Path, options: params.Params, names: Sequence[str], size: int, r: float, fitted: module.Fitted, key: str
+) -> None:
+    card = embedding.Card(
+        model=options.model,
+        channels=list(names),
+        size=size,
+        z_dim=options.z_dim,
+        max_logvar=options.train.max_logvar,
+        options=options.model_options,
+        r_loss_factor=r,
+        best_epoch=fitted.best_epoch,
+        epochs=len(fitted.history),
+        fingerprint=key,
+    )
+    with files.replacing_folder(models) as aside:
+        embedding.save_model(aside, fitted.weights, card)
+
+
+def _metrics(fitted: module.Fitted, model: nn.Module, r: float, train: int, validation: int) -> dict[str, Any]:
+    """Return the numbers of the kept epoch; the losses are those of the history."""
+    kept = fitted.history[fitted.best_epoch - 1]
+    losses = {k: v for k, v in kept.numbers().items() if k.startswith((schema.TRAIN, schema.VALIDATION))}
+    return {
+        "epochs": len(fitted.history),
+        "best_epoch": fitted.best_epoch,
+        "stopped_early": fitted.stopped_early,
+        "kept": "lowest validation loss" if validation else "last epoch: there is no validation split",
+        **losses,
+        "r_loss_factor": r,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "train_cells": train,
+        "validation_cells": validation,
+        "images_per_second": fitted.images_per_second,
+    }

@@ -1,0 +1,33 @@
+"""Figures of the latent space show what they are given."""
+
+import numpy as np
+import pytest
+
+from morphospace.reporting import latent
+
+
+@pytest.mark.parametrize(("z_dim", "panels"), [(3, 3), (75, 20)])
+def test_the_first_twenty_dimensions_have_a_histogram(z_dim: int, panels: int) -> None:
+    mean = np.random.default_rng(0).normal(size=(200, z_dim))
+    figure = latent.histogram(mean, mean, "test")
+    titles = [a.get_title() for a in figure.axes if a.axison]
+    assert titles == [f"dimension {k}" for k in range(panels)]
+
+
+def test_kl_bars_are_sorted_and_tell_active_from_not() -> None:
+    figure = latent.kl(np.array([0.0, 2.0, 1.0]), np.array([False, True, True]), 0.01)
+    heights = {c.get_label(): [b.get_height() for b in c] for c in figure.axes[0].containers}  # type: ignore[attr-defined]
+    assert list(heights.values()) == [[2.0, 1.0], [0.0]]
+    assert any("2 of 3" in str(label) for label in heights)
+    assert len(latent.kl(np.ones(2), np.ones(2, dtype=bool), 0.01).axes[0].containers) == 1
+
+
+def test_generated_tiles_stand_five_a_row() -> None:
+    assert len(latent.generated(np.zeros((20, 1, 8, 8))).axes) == 20
+
+
+def test_walks_are_labelled_by_dimension_and_step() -> None:
+    walk = np.zeros((5, 3, 8, 8))
+    figure = latent.walks([walk, walk], [7, 2], [1.5, 0.5], 3.0)
+    assert [a.get_ylabel() for a in figure.axes[::5]] == ["z 7, KL 1.50", "z 2, KL 0.50"]
+    assert [a.get_xlabel() for a in figure.axes[5:]] == ["-3.0 sd", "-1.5 sd", "+0.0 sd", "+1.5 sd", "+3.0 sd"]

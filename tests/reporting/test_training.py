@@ -1,0 +1,41 @@
+"""Figures of a training show what they are given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from morphospace.reporting import training
+
+
+def _history(epochs: int, validation: bool) -> pd.DataFrame:
+    parts = {p: np.geomspace(100, 1, epochs) for p in ("loss", "reconstruction", "kl")}
+    table = pd.DataFrame({"epoch": range(1, epochs + 1)} | {f"train_{p}": v for p, v in parts.items()})
+    for p, v in parts.items():
+        table[f"validation_{p}"] = 2 * v if validation else None
+    return table
+
+
+@pytest.mark.parametrize(("validation", "lines"), [(True, 3), (False, 2)])
+def test_curves_show_each_split_and_the_kept_epoch(validation: bool, lines: int) -> None:
+    figure = training.curves(_history(6, validation), best_epoch=4)
+    assert [len(axis.lines) for axis in figure.axes] == [lines] * 3
+    assert figure.axes[0].get_yscale() == "log"
+    assert "kept: epoch 4" in [t.get_text() for t in figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
+
+
+def test_a_single_epoch_is_drawn() -> None:
+    assert len(training.curves(_history(1, False), 1).axes) == 3
+
+
+@pytest.mark.parametrize(
+    ("epochs", "best", "expected"),
+    [(1, 1, [1]), (2, 1, [1, 2]), (5, 3, [1, 2, 3, 4, 5]), (50, 31, [1, 2, 4, 7, 14, 26, 31, 50])],
+)
+def test_first_best_and_last_epochs_are_shown(epochs: int, best: int, expected: list[int]) -> None:
+    assert training.shown_epochs(epochs, best) == expected
+
+
+def test_every_epoch_has_its_row() -> None:
+    tiles = np.zeros((4, 3, 8, 8), dtype=np.uint8)
+    figure = training.epochs(tiles, {1: tiles, 3: tiles}, best_epoch=3)
+    assert [a.get_ylabel() for a in figure.axes[::4]] == ["original", "epoch 1", "epoch 3 (kept)"]

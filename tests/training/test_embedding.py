@@ -1,0 +1,100 @@
+"""A model folder is loaded when its two files fit each other, and refused with the reason otherwise."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from morphospace.errors import InputError
+from morphospace.models import conv_vae
+from morphospace.training import embedding
+
+
+def _card(**changes: Any) -> embedding.Card:
+    given = {
+        "model": "conv_vae",
+        "channels": ["A", "B"],
+        "size": 16,
+        "z_dim": 3,
+        "max_logvar": 10.0,
+        "options": conv_vae.Options().model_dump(),
+        "r_loss_factor": 1.0,
+        "best_epoch": 1,
+        "epochs": 2,
+        "fingerprint": "f",
+    }
+    return embedding.Card(**{**given, **changes})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    card = _card()
+    torch.manual_seed(0)
+    embedding.save_model(tmp_path, embedding.build(card).state_dict(), card)
+    return tmp_path
+
+
+def _rewrite(folder: Path, **changes: Any) -> None:
+    card = json.loads((folder / embedding.CARD).read_text())
+    (folder / embedding.CARD).write_text(json.dumps({**card, **changes}))
+
+
+def _tiles(n: int = 7) -> Any:
+    return np.random.default_rng(0).integers(0, 256, (n, 2, 16, 16), dtype=np.uint8)
+
+
+def test_the_minibatch_does_not_change_the_result(folder: Path) -> None:
+    model, card = embedding.load_model(folder)
+    assert card["channels"] == ["A", "B"]
+    tiles = _tiles()
+    whole, parts = (embedding.encode(model, tiles, n) for n in (7, 3))
+    for a, b in zip(whole, parts, strict=True):
+        assert a.shape == (7, 3)
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    drawn = embedding.reconstruct(model, tiles, 3)
+    assert drawn.shape == tiles.shape
+    np.testing.assert_allclose(drawn, embedding.decode(model, whole[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_in_training_is_put_in_evaluation(folder: Path) -> None:
+    model, _ = embedding.load_model(folder)
+    expected = embedding.reconstruct(model, _tiles(), 7)
+    np.testing.assert_array_equal(embedding.reconstruct(model.train(), _tiles(), 7), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"colour": 1}, r"model\.json: colour: Extra inputs"),
+        ({"size": "large"}, r"model\.json: size: Input should be a valid integer"),
+        ({"model": "../evil"}, r"model\.json: model: String should match"),
+        ({"model": "no_such_model"}, "has no model 'no_such_model'"),
+        ({"options": {"width": 3}}, r"width: Extra inputs"),
+        ({"z_dim": 4}, r"mean\.weight is \(3, 256\), model\.json wants \(4, 256\)|is \(256, 3\).*wants \(256, 4\)"),
+        ({"options": {"batch_norm": False}}, "has an unknown tensor"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(folder: Path, changes: dict[str, Any], match: str) -> None:
+    _rewrite(folder, **changes)
+    with pytest.raises(InputError, match=match):
+        embedding.load_model(folder)
+
+
+def test_missing_weights_are_named(folder: Path) -> None:
+    path = folder / embedding.WEIGHTS
+    weights = load_file(path)
+    del weights["mean.bias"]
+    save_file(weights, path)
+    with pytest.raises(InputError, match=r"lacks tensor mean\.bias"):
+        embedding.load_model(folder)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InputError, match=r"model\.safetensors cannot be read"):
+        embedding.load_model(folder)
+    path.unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors cannot be read"):
+        embedding.load_model(folder)
