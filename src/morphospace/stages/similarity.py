@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -19,7 +20,7 @@ from morphospace.metrics import similarity as metric
 from morphospace.reporting import figures
 from morphospace.reporting import similarity as drawing
 from morphospace.reporting.clock import clock
-from morphospace.training import embedding
+from morphospace.training import cells, embedding, process
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,14 @@ def run(
     all fitted on training cells. Intervals resample wells. S legacy is the thesis's, for comparison only.
     """
     options = params.load()
+    torch.set_num_threads(files.jobs())
+    process.keep_memory()
     with clock("similarity", timings, table) as tally:
-        cells = _cells(crops_table, splits, certificate)
+        kept = _cells(crops_table, splits, certificate)
         model, card = embedding.load_model(models)
         names = [str(name) for name in card["channels"]]
-        tiles = packs.tiles(crops, cells, len(names), int(card["size"]), files.scratch("tiles", "decoded"))
-        rows = {split: np.flatnonzero(cells[schema.SPLIT] == split) for split in SPLITS}
+        tiles = packs.tiles(crops, kept, len(names), int(card["size"]), files.scratch("tiles", "decoded"))
+        rows = {split: np.flatnonzero(kept[schema.SPLIT] == split) for split in SPLITS}
 
         def reconstruct(originals: metric.Bytes) -> metric.Floats:
             return embedding.reconstruct(model, originals, len(originals))
@@ -60,7 +63,7 @@ def run(
         pictured, pca = _fit(tiles, rows[schema.TRAIN], int(card["z_dim"]), options)
         methods: dict[str, metric.Reconstruct] = {scores.MODEL: reconstruct, scores.PERFECT: _as_float}
         methods |= {name: _always(picture) for name, picture in pictured.items()} | {floors.PCA: pca.reconstruct}
-        found, test = _score(tiles, cells, rows, methods, names, options, f"{models} ({card['model']})")
+        found, test = _score(tiles, kept, rows, methods, names, options, f"{models} ({card['model']})")
         with files.replacing(table) as aside:
             found.to_csv(aside, index=False, lineterminator="\n")
         record = scores.summary(found, str(card["model"]), pca.k, pca.cells)
@@ -72,7 +75,8 @@ def run(
             for name, figure in galleries.items():
                 figures.save(figure, folder / f"{name}.png")
         logger.info("%s", record["verdict"])
-        tally.items, tally.unit = len(cells), "cells"
+        tally.items, tally.unit = len(kept), "cells"
+        tally.device = str(next(model.parameters()).device)
 
 
 def _cells(crops_table: Path, splits: Path, certificate: Path) -> pd.DataFrame:
@@ -84,16 +88,15 @@ def _cells(crops_table: Path, splits: Path, certificate: Path) -> pd.DataFrame:
         crops = pd.read_parquet(crops_table)
     except FileNotFoundError:
         raise InputError(f"{crops_table} is missing; run `dvc repro synthesize`") from None
-    schema.check(crops, [*schema.METADATA, schema.CROP_STATUS, schema.CROP_FILE], str(crops_table), schema.OBJECT_KEY)
-    kept = crops[crops[schema.CROP_STATUS] == schema.KEPT].reset_index(drop=True)
     sides = splitting.read(splits)
+    table = cells.with_splits(crops, sides)
     claimed = files.read_json(certificate)
     if claimed.get("by") not in splitting.LEVELS:
         raise InputError(f"{certificate} does not say what was kept apart; run `dvc repro -f split`")
-    proved = splitting.verify(sides, kept, claimed["by"])
+    proved = splitting.verify(sides, table.drop(columns=schema.SPLIT), claimed["by"])
     if differing := [key for key in PROVED if claimed.get(key) != proved[key]]:
         raise LeakError(f"{certificate} is not of {splits}: {', '.join(differing)} differ; run `dvc repro -f split`")
-    return kept.merge(sides[[*schema.IMAGE_SET_KEY, schema.SPLIT]], on=schema.IMAGE_SET_KEY, how="left")
+    return table
 
 
 def _fit(
@@ -118,7 +121,7 @@ def _always(picture: metric.Floats) -> metric.Reconstruct:
 
 def _score(
     tiles: metric.Bytes,
-    cells: pd.DataFrame,
+    kept: pd.DataFrame,
     rows: dict[str, Rows],
     methods: dict[str, metric.Reconstruct],
     channels: list[str],
@@ -126,10 +129,12 @@ def _score(
     name: str,
 ) -> tuple[pd.DataFrame, dict[str, metric.Errors]]:
     """Return the long table, and the errors on test cells: all methods on test, the model alone on the others."""
-    wells = (cells[schema.PLATE].astype(str) + " " + cells[schema.WELL].astype(str)).to_numpy()
+    wells = splitting.groups(kept, "well").to_numpy()
     steps = [(s, m) for s in SPLITS if len(rows[s]) for m in methods if s == schema.TEST or m == scores.MODEL]
     errors: dict[str, dict[str, metric.Errors]] = {}
-    for split, method in track(steps, "similarity", console=Console(stderr=True), transient=True):
+    console = Console(stderr=True)
+    shown = track(steps, "similarity", console=console, transient=True, disable=not console.is_terminal)
+    for split, method in shown:
         label = name if method == scores.MODEL else method
         detailed = method in (scores.MODEL, floors.PCA)
         found = metric.evaluate(tiles, rows[split], methods[method], label, with_ssim=detailed)
