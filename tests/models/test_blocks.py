@@ -99,6 +99,31 @@ def test_the_gradient_of_dropout_is_its_mask() -> None:
     torch.testing.assert_close(x.grad, out.detach() / x.detach())
 
 
+def test_running_averages_start_even_and_end_as_keras_has_them() -> None:
+    layer = _blocks.BatchNorm(1)
+    seen = []
+    for step in range(130):
+        layer(torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(step)) + step)
+        seen.append(layer.running_mean.item())  # type: ignore[union-attr]
+    means = [
+        (torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(step)) + step).mean().item()
+        for step in range(130)
+    ]
+    assert seen[49] == pytest.approx(np.mean(means[:50]), rel=1e-4)
+    assert seen[129] == pytest.approx(0.99 * seen[128] + 0.01 * means[129], rel=1e-5)
+
+
+def test_running_averages_go_on_where_they_were_saved() -> None:
+    x = torch.randn(5, 1, 3, 3)
+    first, again = _blocks.BatchNorm(1), _blocks.BatchNorm(1)
+    for _ in range(3):
+        first(x)
+    again.load_state_dict(first.state_dict())
+    first(x + 1)
+    again(x + 1)
+    assert torch.equal(first.running_mean, again.running_mean)  # type: ignore[arg-type]
+
+
 def test_the_bound_is_near_the_identity_at_0_and_never_flat() -> None:
     raw = torch.linspace(-1, 1, 201, dtype=torch.float64)
     torch.testing.assert_close(_blocks.bounded(raw, 10.0), raw, rtol=0.004, atol=0)

@@ -31,7 +31,7 @@ def test_batch_normalisation_adds_640_trained_and_640_running_values() -> None:
 
 def test_the_maps_have_the_sizes_of_the_thesis() -> None:
     with torch.device("meta"):
-        model = conv_vae.build(3, 128, 75)
+        model = conv_vae.build(3, 128, 75).eval()
         x = torch.empty(1, 3, 128, 128)
         for stage, shape in zip(model.encoder, [(32, 64, 64), (64, 32, 32), (64, 16, 16), (16_384,)], strict=True):  # type: ignore[arg-type]
             x = stage(x)
@@ -40,7 +40,7 @@ def test_the_maps_have_the_sizes_of_the_thesis() -> None:
 
 def test_layers_stand_in_the_order_of_the_thesis() -> None:
     names = [type(layer).__name__ for layer in conv_vae.build(3, 16, 2).encoder[0]]  # type: ignore[index]
-    assert names == ["SameConv", "BatchNorm2d", "LeakyReLU", "Dropout"]
+    assert names == ["SameConv", "BatchNorm", "LeakyReLU", "Dropout"]
     bare = conv_vae.build(3, 16, 2, batch_norm=False, dropout=0.0)
     assert [type(layer).__name__ for layer in bare.encoder[0]] == ["SameConv", "LeakyReLU"]  # type: ignore[index]
 

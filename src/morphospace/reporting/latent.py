@@ -42,8 +42,8 @@ def histogram(mean: Floats, samples: Floats, cells: str) -> Figure:
             continue
         width = edges[1] - edges[0]
         for values, colour, kind, label in (
-            (mean, COLOURS[5], "stepfilled", "means"),
-            (samples, COLOURS[0], "step", "samples"),
+            (mean, COLOURS[5], "stepfilled", "posterior means"),
+            (samples, COLOURS[0], "step", "samples of the posteriors"),
         ):
             heights = np.histogram(values[:, k], edges)[0] / (len(values) * width)
             axis.stairs(np.minimum(heights, top), edges, color=colour, fill=kind == "stepfilled", label=label)
@@ -54,7 +54,7 @@ def histogram(mean: Floats, samples: Floats, cells: str) -> Figure:
     figure.supylabel(f"density (bars above {top:.2f} are cut)", fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3)
-    figure.suptitle(f"Encoded images of {len(mean):,} {cells} cells: posterior means, and samples of the posteriors")
+    figure.suptitle(f"Encoded images of {len(mean):,} {cells} cells", x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -101,5 +101,5 @@ def walks(tiles: Sequence[NDArray[Any]], dimensions: Sequence[int], sizes: Seque
     figure = grid([list(row) for row in tiles], labels, title="From the average cell along single dimensions")
     steps = len(tiles[0])
     for i, axis in enumerate(figure.axes[-steps:]):
-        axis.set_xlabel(f"{-span + 2 * span * i / (steps - 1):+.1f} sd", fontsize=8)
+        axis.set_xlabel(f"{-span + 2 * span * i / (steps - 1):+.3g} sd".replace("+0 ", "0 "), fontsize=8)
     return figure

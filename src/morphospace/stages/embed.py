@@ -26,7 +26,7 @@ _MINIBATCH = 128  # images a forward pass; it does not change the result
 _CHUNK = 2048  # images a step of the progress bar
 _HISTOGRAM = 5000  # images (000-37)
 _GENERATED = 20  # cells (000-39)
-_WALKS, _STEPS, _SPAN = 8, 9, 3.0  # dimensions, tiles a walk, standard deviations
+_WALKS, _STEPS, _SPAN = 8, 7, 3.0  # dimensions, tiles a walk, standard deviations
 Floats = NDArray[np.float32]
 
 

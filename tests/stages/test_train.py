@@ -1,0 +1,209 @@
+"""The stages train and embed, on tiny tiles from packs to figures."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from morphospace import files, schema
+from morphospace.errors import InputError
+from morphospace.imaging import codec, packs
+from morphospace.stages import embed, train
+from morphospace.training import module
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = 40
+TRAIN = (
+    "crops",
+    "crops.parquet",
+    "splits.csv",
+    "synthesize.json",
+    "models",
+    "t.json",
+    "train.json",
+    "curves",
+    "training",
+)
+EMBED = ("crops", "crops.parquet", "splits.csv", "models", "embeddings.parquet", "t.json", "latent.json", "latent")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MORPHOSPACE_JOBS", "1")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two plates of bright discs, split by well, and params.yaml; MLflow's server is away."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["z_dim"] = 4
+    values["train"] |= {"epochs": 3, "minibatch": 8, "pictures": 2}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    _write_cells(tmp_path)
+    (tmp_path / "synthesize.json").write_text(json.dumps({"channels": {"Actin": {}, "DNA": {}}, "size": 16}))
+    return tmp_path
+
+
+def _write_cells(root: Path) -> None:
+    number = np.arange(CELLS)
+    table = pd.DataFrame(
+        {schema.PLATE: np.where(number < 20, "P1", "P2"), schema.WELL: [f"B{n % 5:02d}" for n in number]}
+    )
+    table = table.assign(**{c: "x" for c in schema.METADATA if c not in table})
+    table[schema.SITE], table[schema.OBJECT] = "1", number + 1
+    table[schema.CROP_STATUS] = np.where(number % 10 == 9, "too_large", schema.KEPT)
+    table[schema.CROP_FILE] = np.where(number % 10 == 9, "", [f"{n}.png" for n in number])
+    table = table.sort_values(schema.OBJECT_KEY, ignore_index=True)
+    table.to_parquet(root / "crops.parquet")
+    y, x = np.mgrid[:16, :16]
+    for plate, rows in table[table[schema.CROP_FILE] != ""].groupby(schema.PLATE):
+        discs = [(np.hypot(y - 8, x - 8) < 2 + n % 6).astype(np.uint8) * 200 for n in rows[schema.OBJECT]]
+        tiles = [codec.encode_tile(np.stack([d, d // 2])) for d in discs]
+        packs.write(root / "crops" / f"{plate}.zip", zip(rows[schema.CROP_FILE], tiles, strict=True))
+    sides = table[schema.IMAGE_SET_KEY].drop_duplicates()
+    sides["Group"] = sides[schema.WELL]
+    sides[schema.SPLIT] = sides[schema.WELL].map(
+        {"B00": "train", "B01": "train", "B02": "train", "B03": "validation", "B04": "test"}
+    )
+    sides.to_csv(root / "splits.csv", index=False)
+
+
+def _train(root: Path) -> dict[str, Any]:
+    train.run(*(root / p for p in TRAIN))
+    return files.read_json(root / "train.json")  # type: ignore[no-any-return]
+
+
+def _setting(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    change(values)
+    (root / "params.yaml").write_text(yaml.safe_dump(values))
+
+
+def test_training_writes_all_that_it_says_and_embedding_reads_it(root: Path) -> None:
+    found = _train(root)
+    assert found["train_cells"] == 24
+    assert found["validation_cells"] == 8
+    assert found["epochs"] == 3
+    history = pd.read_csv(root / "curves" / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["validation_loss"].min() == history["validation_loss"][found["best_epoch"] - 1]
+    assert found["validation_loss"] == pytest.approx(history["validation_loss"].min())
+    assert sorted(p.name for p in (root / "training").iterdir()) == ["curves.png", "epochs.png"]
+    card = files.read_json(root / "models" / "model.json")
+    assert (card["channels"], card["size"], card["z_dim"]) == (["Actin", "DNA"], 16, 4)
+    timing = files.read_json(root / "t.json")
+    assert (timing["items"], timing["unit"]) == (24 * 3, "cells x epochs")
+    assert not list((root / "scratch" / "train").iterdir())
+    assert not (root / "dvc.yaml").exists()
+
+    embed.run(*(root / p for p in EMBED))
+    table = pd.read_parquet(root / "embeddings.parquet")
+    assert len(table) == 36
+    assert schema.latent_columns(table) == [f"Cells_Latent_{i:03d}" for i in range(4)]
+    assert table[schema.OBJECT_KEY].equals(table.sort_values(schema.OBJECT_KEY, ignore_index=True)[schema.OBJECT_KEY])
+    latent = files.read_json(root / "latent.json")
+    # Every tenth cell was too large: the wells B04 have lost half of theirs.
+    assert (latent["split"], latent["cells"], latent["z_dim"]) == ("test", 4, 4)
+    assert sorted(p.name for p in (root / "latent").iterdir()) == [
+        "generated.png",
+        "histogram.png",
+        "kl.png",
+        "walks.png",
+    ]
+
+
+def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _train(root)
+    names = ("models/model.safetensors", "models/model.json", "curves/history.csv", "training/epochs.png")
+    whole = {n: (root / n).read_bytes() for n in names}
+
+    def killed(self: train.Watcher, epoch: int, step: int, steps: int) -> None:
+        if epoch == 3:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Watcher, "on_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            _train(root)
+    steps: list[int] = []
+    monkeypatch.setattr(train.Watcher, "on_step", lambda self, epoch, step, steps_: steps.append(epoch))
+    _train(root)
+    assert set(steps) == {3}
+    assert {n: (root / n).read_bytes() for n in names} == whole
+
+
+def test_test_cells_do_not_change_the_model(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    fit = module.fit
+
+    def spying(model: Any, array: Any, rows: Any, validation: Any, *rest: Any) -> module.Fitted:
+        seen.append(np.concatenate([rows, validation]))
+        return fit(model, array, rows, validation, *rest)
+
+    monkeypatch.setattr(module, "fit", spying)
+    _setting(root, lambda v: v["train"].update(epochs=1))
+    _train(root)
+    table = pd.read_parquet(root / "crops.parquet")
+    kept = table[table[schema.CROP_STATUS] == schema.KEPT].reset_index(drop=True)
+    assert "B04" not in set(kept[schema.WELL].iloc[seen[0]])
+    assert len(set(seen[0])) == 32
+
+
+def test_without_a_validation_split_the_last_epoch_is_kept_and_said(root: Path) -> None:
+    _setting(root, lambda v: v["train"].update(epochs=2))
+    sides = pd.read_csv(root / "splits.csv", dtype=str)
+    sides[schema.SPLIT] = sides[schema.SPLIT].replace("validation", "train")
+    sides.to_csv(root / "splits.csv", index=False)
+    found = _train(root)
+    assert found["best_epoch"] == 2
+    assert "no validation split" in found["kept"]
+    assert "validation_loss" not in found
+    assert "validation_loss" not in pd.read_csv(root / "curves" / "history.csv")
+
+
+def test_the_name_of_the_work_depends_on_what_decides_the_result(root: Path) -> None:
+    def key() -> str:
+        options = train.params.load()
+        return train._key(options, root / "crops", root / "crops.parquet", root / "splits.csv")
+
+    first = key()
+    assert key() == first
+    for change in (
+        lambda v: v.update(seed=1),
+        lambda v: v.update(z_dim=5),
+        lambda v: v["train"].update(beta=0.5),
+        lambda v: v["conv_vae"].update(dropout=0.5),
+    ):
+        before = key()
+        _setting(root, change)
+        assert key() != before
+    before = key()
+    (root / "crops" / "P1.zip").write_bytes(b"other pixels")
+    assert key() != before
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"channels": {"A": 1}, "size": "16"}'])
+def test_metrics_without_channels_are_refused(root: Path, content: str) -> None:
+    (root / "synthesize.json").write_text(content)
+    with pytest.raises(InputError, match="does not name channels and size"):
+        _train(root)
+
+
+@pytest.mark.parametrize(("stage", "paths"), [(train.run, TRAIN), (embed.run, EMBED)])
+def test_missing_crops_are_named(root: Path, stage: Callable[..., None], paths: tuple[str, ...]) -> None:
+    (root / "crops.parquet").unlink()
+    with pytest.raises(InputError, match=r"crops\.parquet is missing; run `dvc repro synthesize`"):
+        stage(*(root / p for p in paths))
