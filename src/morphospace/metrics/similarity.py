@@ -119,11 +119,14 @@ def ssim(x: Floats, y: Floats) -> NDArray[np.float64]:
     """
     if min(x.shape[2:]) <= 2 * RADIUS:
         raise InputError(f"SSIM needs tiles of more than {2 * RADIUS} px, not {x.shape[3]} x {x.shape[2]}")
-    rows, columns = _window(x.shape[2]), _window(x.shape[3]).T
+    n, channels, height, width = x.shape
+    down, across = _window(height).T, _window(width).T
 
     def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        product: NDArray[np.float64] = rows @ (values @ columns)
-        return product
+        """Return (n, C, W', H'): transposed, as all are. Two large products: many small ones lose to their threads."""
+        rows = (values.reshape(n * channels * height, width) @ across).reshape(n * channels, height, across.shape[1])
+        columns = rows.swapaxes(1, 2).reshape(n * channels * across.shape[1], height) @ down
+        return columns.reshape(n, channels, across.shape[1], down.shape[1])
 
     a, b = x.astype(np.float64), y.astype(np.float64)
     mean_a, mean_b = smooth(a), smooth(b)
