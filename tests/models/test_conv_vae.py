@@ -24,7 +24,7 @@ def test_the_parameters_are_as_many_as_in_the_thesis(z_dim: int, count: int) -> 
 
 def test_batch_normalisation_adds_640_trained_and_640_running_values() -> None:
     with torch.device("meta"):
-        model = conv_vae.build(3, 128, 75)
+        model = conv_vae.build(3, 128, 75, batch_norm=True)
     assert _parameters(model) == 3_852_441 + 640
     assert sum(b.numel() for b in model.buffers() if b.is_floating_point()) == 640
 
@@ -39,7 +39,7 @@ def test_the_maps_have_the_sizes_of_the_thesis() -> None:
 
 
 def test_layers_stand_in_the_order_of_the_thesis() -> None:
-    names = [type(layer).__name__ for layer in conv_vae.build(3, 16, 2).encoder[0]]  # type: ignore[index]
+    names = [type(layer).__name__ for layer in conv_vae.build(3, 16, 2, batch_norm=True, dropout=0.25).encoder[0]]  # type: ignore[index]
     assert names == ["SameConv", "BatchNorm", "LeakyReLU", "Dropout"]
     bare = conv_vae.build(3, 16, 2, batch_norm=False, dropout=0.0)
     assert [type(layer).__name__ for layer in bare.encoder[0]] == ["SameConv", "LeakyReLU"]  # type: ignore[index]
@@ -47,7 +47,7 @@ def test_layers_stand_in_the_order_of_the_thesis() -> None:
 
 def test_weights_start_as_keras_starts_them() -> None:
     torch.manual_seed(0)
-    model = conv_vae.build(3, 32, 20)
+    model = conv_vae.build(3, 32, 20, batch_norm=True, dropout=0.25)
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             assert module.bias is not None

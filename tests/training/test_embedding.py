@@ -76,7 +76,7 @@ def test_a_model_in_training_is_put_in_evaluation(folder: Path) -> None:
         ({"model": "no_such_model"}, "has no model 'no_such_model'"),
         ({"options": {"width": 3}}, r"width: Extra inputs"),
         ({"z_dim": 4}, r"mean\.weight is \(3, 256\), model\.json wants \(4, 256\)|is \(256, 3\).*wants \(256, 4\)"),
-        ({"options": {"batch_norm": False}}, "has an unknown tensor"),
+        ({"options": {"batch_norm": True}}, "lacks tensor"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(folder: Path, changes: dict[str, Any], match: str) -> None:

@@ -26,7 +26,7 @@ def discs() -> Any:
 
 def _model(dropout: float = 0.25) -> torch.nn.Module:
     torch.manual_seed(1)
-    return conv_vae.build(3, 16, 4, dropout=dropout)
+    return conv_vae.build(3, 16, 4, batch_norm=True, dropout=dropout)
 
 
 def _fit(

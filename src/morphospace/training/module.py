@@ -262,6 +262,7 @@ def _resume(task: Training, found: checkpoint.Checkpoint) -> None:
     _log.info("resuming after epoch %d, %.0f s spent", task.first, found.seconds)
     for row in found.history:
         task.observer.on_epoch(row, task.model, True)
+    task.model.train()
 
 
 def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) -> None:
