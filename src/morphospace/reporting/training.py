@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from morphospace.reporting.figures import COLOURS, grid, new
 
 _PANELS = {"loss": "loss", "reconstruction": "reconstruction, R × MSE", "kl": "KL, nats"}
-_SIDES = {"train": (COLOURS[0], "o", "train (samples, dropout)"), "validation": (COLOURS[3], "s", "validation (means)")}
+_SIDES = {
+    "train": (COLOURS[0], "o", "train (samples, in passing)"),
+    "validation": (COLOURS[3], "s", "validation (means)"),
+}
 _ROWS = 8  # epochs shown, at most
 
 
@@ -37,7 +40,7 @@ def curves(history: pd.DataFrame, best_epoch: int) -> Figure:
         axis.axvline(best_epoch, color=COLOURS[6], linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
         axis.set(title=title, xlabel="epoch", xlim=(0.5, history["epoch"].max() + 0.5))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.axes[0].legend()
+    figure.axes[0].legend(frameon=True, facecolor="white", framealpha=1, edgecolor="none")
     return figure
 
 
