@@ -13,7 +13,7 @@ from morphospace.reporting.figures import COLOURS, grid, new
 
 _PANELS = {"loss": "loss", "reconstruction": "reconstruction, R × MSE", "kl": "KL, nats"}
 _SIDES = {
-    "train": (COLOURS[0], "o", "train (samples, in passing)"),
+    "train": (COLOURS[0], "o", "train (samples)"),
     "validation": (COLOURS[3], "s", "validation (means)"),
 }
 _ROWS = 8  # epochs shown, at most
