@@ -1,5 +1,7 @@
 """Training falls, stops, resumes to the same bytes, and says when it cannot go on."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,21 @@ def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path, discs: Any) -> Non
     assert resumed.history == whole.history
     assert resumed.earlier_seconds > 0
     assert whole.earlier_seconds == 0
+
+
+class Terminator(module.Observer):
+    """Ends the process in the second epoch, as a cluster or a spot market does."""
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        if (epoch, step) == (2, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_terminated_run_fails_and_is_resumed_to_the_same_bytes(tmp_path: Path, discs: Any) -> None:
+    with pytest.raises(TrainingError, match=r"SIGTERM.* after epoch 1 of 4; run again"):
+        _fit(tmp_path / "cut", discs, Terminator())
+    resumed = _fit(tmp_path / "cut", discs)
+    assert save(resumed.weights) == save(_fit(tmp_path / "whole", discs).weights)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, discs: Any) -> None:

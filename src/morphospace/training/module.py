@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -281,4 +282,9 @@ def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) 
             num_sanity_val_steps=0,
             deterministic=True,
         )
-        trainer.fit(task, batches, Minibatches(validation, settings.minibatch) if len(validation) else None)
+        try:
+            trainer.fit(task, batches, Minibatches(validation, settings.minibatch) if len(validation) else None)
+        except SIGTERMException:  # a SystemExit without a code: for the shell and for DVC, a success
+            raise TrainingError(
+                f"told to stop (SIGTERM) after epoch {len(task.rows)} of {settings.epochs}; run again to go on from there"
+            ) from None
