@@ -286,5 +286,5 @@ def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) 
             trainer.fit(task, batches, Minibatches(validation, settings.minibatch) if len(validation) else None)
         except SIGTERMException:  # a SystemExit without a code: for the shell and for DVC, a success
             raise TrainingError(
-                f"told to stop (SIGTERM) after epoch {len(task.rows)} of {settings.epochs}; run again to go on from there"
+                f"told to stop (SIGTERM) after epoch {len(task.rows)} of {settings.epochs}; run again to go on"
             ) from None
