@@ -15,7 +15,7 @@ from morphospace.datasets import folder
 from morphospace.errors import InputError
 
 PATTERN = r"(?P<well>[A-P]\d{1,2})_s(?P<site>\d+)_w(?P<channel>\d)"
-TWO = {"pattern": PATTERN, "channels": {"GFP": "1", "DNA": "2"}, "plate": "P1"}
+TWO = {"pattern": PATTERN, "channels": ["GFP=1", "DNA=2"], "plate": "P1"}
 
 
 def _image(path: Path) -> None:
@@ -120,7 +120,7 @@ def test_files_that_are_no_channel_are_listed_as_such(tmp_path: Path) -> None:
 
 def test_channels_that_no_file_has_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has a channel of folder\.channels"):
-        folder.index(_plate(tmp_path / "raw"), **{**TWO, "channels": {"DNA": "7"}})
+        folder.index(_plate(tmp_path / "raw"), **{**TWO, "channels": ["DNA=7"]})
 
 
 def test_two_files_of_one_channel_are_refused_with_both_names(tmp_path: Path) -> None:
@@ -182,9 +182,11 @@ def test_metadata_that_do_not_fit_are_refused(tmp_path: Path, text: str, match: 
         ({"pattern": r"(?P<well>A)"}, "needs the groups"),
         ({"pattern": r"(?P<row>A)(?P<channel>1)"}, "needs the groups"),
         ({"pattern": r"(?P<well>A)(?P<channel>1)(?P<time>2)"}, r"has the groups \['time'\]"),
-        ({"channels": {}}, "at least one name"),
-        ({"channels": {"A": "1", "B": "1"}}, "another text for each"),
-        ({"channels": {"a b": "1"}}, "'a b' is not letters and digits"),
+        ({"channels": []}, "at least one"),
+        ({"channels": ["A=1", "B=1"]}, "another text for each"),
+        ({"channels": ["A=1", "A=2"]}, "another name"),
+        ({"channels": ["a b=1"]}, "'a b=1' is not NAME=TEXT"),
+        ({"channels": ["DNA"]}, "'DNA' is not NAME=TEXT"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, object], match: str) -> None:

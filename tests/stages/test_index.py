@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = {
     "root": "in",
     "pattern": r"(?P<plate>[^/]+)/(?P<well>[A-P]\d{2})_s(?P<site>[^_]+)_w(?P<channel>\d)",
-    "channels": {"GFP": "1", "DNA": "2"},
+    "channels": ["GFP=1", "DNA=2"],
     "metadata": "",
     "plate": "",
 }

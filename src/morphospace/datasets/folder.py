@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from rich.console import Console
 from rich.progress import track
 
@@ -33,7 +33,7 @@ class Options(options.Options):
 
     root: str = ""
     pattern: str = _PATTERN
-    channels: dict[str, str] = Field(default_factory=lambda: {"Actin": "4", "Tubulin": "2", "DNA": "1"})
+    channels: list[str] = Field(default_factory=lambda: ["Actin=4", "Tubulin=2", "DNA=1"])
     plate: str = ""
     metadata: str = ""
 
@@ -50,14 +50,21 @@ class Options(options.Options):
             raise ValueError(f"has the groups {sorted(groups - _GROUPS)}; allowed are {sorted(_GROUPS)}")
         return pattern
 
-    @model_validator(mode="after")
-    def _are_channels(self) -> "Options":
-        if not self.channels or len(set(self.channels.values())) < len(self.channels):
-            raise ValueError("channels need at least one name, and another text for each")
-        odd = [name for name in self.channels if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", name)]
-        if odd:
-            raise ValueError(f"channel name {odd[0]!r} is not letters and digits; it becomes part of column names")
-        return self
+    @field_validator("channels")
+    @classmethod
+    def _are_channels(cls, channels: list[str]) -> list[str]:
+        for channel in channels:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*=.+", channel):
+                raise ValueError(f"{channel!r} is not NAME=TEXT, a name of letters and digits and what the files say")
+        names, texts = zip(*(c.split("=", 1) for c in channels), strict=True) if channels else ((), ())
+        if not channels or len(set(names)) < len(names) or len(set(texts)) < len(texts):
+            raise ValueError("channels need at least one, and another name and another text for each")
+        return channels
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What the pattern's group `channel` reads for each channel, in order."""
+        return dict(c.split("=", 1) for c in self.channels)
 
 
 def fetch(target: Path, seed: int, **values: Any) -> None:
@@ -113,7 +120,7 @@ def index(raw: Path, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     _require_match(raw, found, chosen.pattern)
     sets: dict[tuple[str, str, str], dict[str, str]] = {}
     dropped: list[tuple[str, str, str]] = []
-    names = {text: name for name, text in chosen.channels.items()}
+    names = {text: name for name, text in chosen.texts.items()}
     for file in found:
         match = re.search(chosen.pattern, file)
         if match is None:
@@ -132,7 +139,7 @@ def index(raw: Path, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not sets:
         said = ", ".join(repr(d[2]) for d in dropped[:1])
         raise InputError(f"no file of {raw} has a channel of folder.channels ({said}); correct the texts there")
-    table = _table(sets, list(chosen.channels))
+    table = _table(sets, list(chosen.texts))
     metadata = next((raw / n for n in (METADATA_CSV, METADATA_CSV + ".gz") if (raw / n).is_file()), None)
     if metadata is not None:
         table, unused = _join(table, metadata)
