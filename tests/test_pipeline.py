@@ -68,6 +68,13 @@ def _reached(module: str) -> set[str]:
     return seen
 
 
+def _templates(modules: set[str]) -> set[str]:
+    """Templates that modules name; they lie beside the module."""
+    files = [PACKAGE / (m.replace(".", "/") + ".py") for m in modules]
+    found = {(f.parent / name).relative_to(ROOT) for f in files for name in re.findall(r"[\w.]+\.jinja", f.read_text())}
+    return {path.as_posix() for path in found}
+
+
 def _plug_ins(module: str) -> set[str]:
     """Kinds of plug-ins that a stage loads by name."""
     text = (PACKAGE / (module.replace(".", "/") + ".py")).read_text()
@@ -92,7 +99,8 @@ def test_a_command_takes_the_declared_paths_in_order(name: str) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_the_code_a_stage_depends_on_is_declared(name: str) -> None:
     listed = {d for d in _paths(STAGES[name], "deps") if d.startswith("src/")}
-    needed = {f"src/morphospace/{m.replace('.', '/')}.py" for m in _reached(f"stages.{name}")}
+    reached = _reached(f"stages.{name}")
+    needed = {f"src/morphospace/{m.replace('.', '/')}.py" for m in reached} | _templates(reached)
     optional: set[str] = set()
     for kind in _plug_ins(f"stages.{name}"):
         plug_ins = registry.names(kind)  # type: ignore[arg-type]
@@ -102,9 +110,9 @@ def test_the_code_a_stage_depends_on_is_declared(name: str) -> None:
         else:
             needed |= {f"src/morphospace/{kind}/{p}.py" for p in plug_ins}
         for plug_in in plug_ins:
-            reached = {f"src/morphospace/{m.replace('.', '/')}.py" for m in _reached(f"{kind}.{plug_in}")}
-            optional |= reached
-            needed |= {p for p in reached if Path(p).name.startswith("_") or f"/{kind}/" not in p}
+            paths = {f"src/morphospace/{m.replace('.', '/')}.py" for m in _reached(f"{kind}.{plug_in}")}
+            optional |= paths
+            needed |= {p for p in paths if Path(p).name.startswith("_") or f"/{kind}/" not in p}
     assert needed - listed == set(), "add these to deps"
     assert listed - needed - optional == set(), "nothing here imports these"
 
