@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +39,7 @@ class Checkout:
             given[key] = given[key] | value if isinstance(value, dict) else value
         (folder / "params.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
         self.run("git", "init", "-q")
-        self.dvc("config", "--local", "core.site_cache_dir", str(folder / ".site"))
+        self.dvc("config", "--local", "core.site_cache_dir", str(folder.parent / "site"))
         self.commit()
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -112,11 +113,25 @@ def test_an_experiment_trains_again_and_is_compared(tiny: Checkout) -> None:
     assert "Running stage 'train'" in out.stdout
     assert "Running stage 'segment'" not in out.stdout
     diff = json.loads(tiny.dvc("metrics", "diff", "--json", "HEAD").stdout)
-    assert any("similarity.json" in name for name in diff["diff"])
+    assert "S_pca" in json.dumps(diff)
     assert "narrow" in tiny.dvc("exp", "show", "--csv").stdout
     tiny.dvc("plots", "diff", "HEAD", "-o", str(tiny.folder.parent / "plots"))
     assert "cdn" not in (tiny.folder.parent / "plots" / "index.html").read_text()[:20000]
     tiny.run("git", "checkout", "-q", ".")
+
+
+def test_a_grid_runs_two_at_a_time_and_is_compared(tiny: Checkout) -> None:
+    tiny.dvc("exp", "run", "--queue", "-S", "z_dim=5,6")
+    tiny.dvc("queue", "start", "-j", "2")
+    deadline = time.monotonic() + 300
+    while (status := tiny.dvc("queue", "status").stdout).count("Success") != 2:
+        assert "Failed" not in status, status
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    tiny.run(sys.executable, "-m", "morphospace", "compare", str(tiny.folder.parent / "compare"))
+    table = pd.read_csv(tiny.folder.parent / "compare" / "experiments.csv")
+    assert {5, 6, 8} <= set(table["z_dim"])
+    assert (tiny.folder.parent / "compare" / "similarity.png").stat().st_size > 1000
 
 
 def test_a_typo_is_refused_before_any_work(tiny: Checkout) -> None:
