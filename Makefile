@@ -1,9 +1,10 @@
 # make repro: environments, then the whole pipeline. make test: environments, then the tests. make help: the rest.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+HEADLINE := S|S_low|S_high|S_legacy|S_median|S_pca|skill_pca|cost_spot
 .DEFAULT_GOAL := help
 
-.PHONY: help env repro test fast lint lock clean
+.PHONY: help env repro test fast experiments lint lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -21,6 +22,9 @@ test: env  ## Run all tests, style and types
 
 fast: env  ## Run the tests that take less than three minutes in all
 	@python -m pytest -q -m "not slow"
+
+experiments: env  ## Show the experiments with the few numbers that decide (all of them: dvc exp show)
+	@dvc exp show --drop '.*' --keep '^(Experiment|dataset|model|params.yaml:z_dim|train.r_loss_factor|$(HEADLINE))$$'
 
 lint: env  ## Mend the style, check the types
 	@ruff check -q --fix src tests; ruff format -q src tests; mypy
