@@ -7,7 +7,7 @@ HEADLINE := S|S_low|S_high|S_legacy|S_median|S_pca|skill_pca|cost_spot
 .PHONY: help env repro test fast experiments lint lock clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 env:  ## Make the two environments: .venv and .venv-cellprofiler
 	@bash environments/setup.sh
