@@ -171,20 +171,19 @@ def totals(stages: pd.DataFrame, scaled: pd.DataFrame, storage_gb_month: float, 
 
 
 def bars(stages: pd.DataFrame) -> Figure:
-    """Return a figure of the wall seconds and the processor seconds of each stage, on a logarithmic axis."""
+    """Return a figure of the wall seconds and the processor seconds of each stage."""
     figure = figures.new(7, 0.9 + 0.34 * max(len(stages), 1))
     axis = figure.subplots()
     rows = np.arange(len(stages))
     for shift, column, label in ((-0.19, "seconds", "wall clock"), (0.19, "cpu_seconds", "processor, all cores")):
-        axis.barh(rows + shift, stages[column].clip(lower=1e-3), height=0.36, label=label)
+        axis.barh(rows + shift, stages[column], height=0.36, label=label)
+    top = max(stages["seconds"].max(), stages["cpu_seconds"].max(), 1.0) if len(stages) else 1.0
     for row, (wall, cpu) in enumerate(zip(stages["seconds"], stages["cpu_seconds"], strict=True)):
-        axis.text(max(wall, cpu, 1e-3) * 1.12, row, f"{wall:,.1f} s", va="center", fontsize=8)
+        axis.text(max(wall, cpu) + top * 0.01, row, f"{wall:,.1f} s", va="center", fontsize=8)
     axis.set_yticks(rows, list(stages["stage"]))
     axis.invert_yaxis()
-    axis.set_xscale("log")
-    top = max(stages["seconds"].max(), stages["cpu_seconds"].max(), 1.0) if len(stages) else 1.0
-    axis.set_xlim(0.1, top * 4)
-    axis.set_xlabel("seconds (logarithmic)")
+    axis.set_xlim(0, top * 1.12)
+    axis.set_xlabel("seconds")
     figure.legend(loc="outside upper right", ncols=2)
     return figure
 
