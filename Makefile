@@ -16,7 +16,8 @@ repro: env  ## Run the whole pipeline on the data set named in params.yaml, and 
 	@dvc repro
 	@echo "Report: $(CURDIR)/reports/report.html (and reports/report.md)"
 
-test: env  ## Run all tests, style and types
+test:  ## Run all tests, style and types
+	@bash environments/setup.sh all
 	@ruff check -q src tests && ruff format -q --check src tests && mypy --no-error-summary
 	@python -m pytest -q
 

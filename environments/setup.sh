@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the two environments, once: .venv (morphospace) and .venv-cellprofiler (CellProfiler, which needs older
-# libraries and a Java). What a system package must bring is installed where that may be done, and named otherwise.
+# libraries and a Java); the second only when params.yaml chooses that engine, or the argument is `all`.
+# What a system package must bring is installed where that may be done, and named otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,6 +46,7 @@ fingerprint() { cat "$@" | sha256sum | cut -c1-16; }
 environment .venv "$(fingerprint pyproject.toml environments/constraints.txt)" \
     -c environments/constraints.txt -e '.[dev]'
 
+[ "${1:-}" = all ] || grep -qE '^ +engine: +cellprofiler' params.yaml || exit 0
 key=$(fingerprint environments/cellprofiler.txt)
 if [ "$(cat .venv-cellprofiler/.made-from 2>/dev/null)" != "$key" ]; then
     # CellProfiler talks to Java through python-javabridge, which is compiled here.
