@@ -1,6 +1,8 @@
 """Fixtures shared by all tests."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,16 @@ def real_data() -> Path:
 def _own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep work in progress inside the test's own folder."""
     monkeypatch.setenv("MORPHOSPACE_SCRATCH", str(tmp_path / "scratch"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: tiny tensors are slower with two, and much slower when the machine is busy."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
