@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environments, once: .venv (morphospace) and, when params.yaml chooses that engine, .venv-cellprofiler
 # (CellProfiler, which needs older libraries and a Java). The argument `training` leaves that out; `sky` makes .venv-sky
-# alone (SkyPilot, which rents a machine); `all` makes all three, for the tests.
+# alone (SkyPilot, which rents a machine); `all` makes all three and brings a browser, for the tests.
 # What a system package must bring is installed where that may be done, and named otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,7 +50,10 @@ environment .venv "$(fingerprint pyproject.toml environments/constraints.txt)" \
     -c environments/constraints.txt -e '.[dev]'
 
 [ "${1:-}" != training ] || exit 0
-[ "${1:-}" != all ] || sky
+if [ "${1:-}" = all ]; then
+    sky
+    command -v chromium >/dev/null || packages chromium  # the page is tested in a real browser
+fi
 [ "${1:-}" = all ] || grep -qE '^ +engine: +cellprofiler' params.yaml || exit 0
 key=$(fingerprint environments/cellprofiler.txt)
 if [ "$(cat .venv-cellprofiler/.made-from 2>/dev/null)" != "$key" ]; then
