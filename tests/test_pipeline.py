@@ -79,7 +79,7 @@ def _plug_ins(module: str) -> set[str]:
     """Kinds of plug-ins that a stage loads by name."""
     text = (PACKAGE / (module.replace(".", "/") + ".py")).read_text()
     found = set(re.findall(r'registry\.load\(\s*"(\w+)"', text))
-    return found | ({"models"} if "_build.build(" in text else set())
+    return found | ({"models"} if ".untrained(" in text else set())
 
 
 def test_every_stage_is_a_command_and_a_module() -> None:
@@ -168,13 +168,17 @@ def test_a_stage_declares_the_parameters_it_reads(name: str) -> None:
 
 def test_every_parameter_is_used() -> None:
     text = "\n".join(p.read_text() for kind in ("stages", "commands") for p in (PACKAGE / kind).glob("*.py"))
+    # A recipe takes the section `train` whole, and picks its values by the names of the settings.
+    text += "".join((PACKAGE / "training" / f"{name}.py").read_text() for name in ("recipe", "settings"))
     for name, field in params.Params.model_fields.items():
         if name.endswith("_options"):
             continue
         kind = field.annotation
         leaves = list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else [name]
         for leaf in leaves:
-            assert re.search(rf"\.{leaf}\b|\b{leaf}=", text), f"{name}.{leaf} is not read by any stage"
+            assert re.search(rf"\.{leaf}\b|\b{leaf}=|\b{leaf}: |\"{leaf}\"", text), (
+                f"{name}.{leaf} is not read by any stage"
+            )
 
 
 def test_the_defaults_of_plug_ins_are_what_params_yaml_says() -> None:

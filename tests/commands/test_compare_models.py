@@ -138,7 +138,7 @@ class More(conv_vae.ConvVAE):
 def test_what_a_model_cannot_do_stands_in_the_table(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {"conv_vae": Mute, "autoencoder": More}
     monkeypatch.setattr(
-        _contest._build, "build", lambda name, *given: kinds[name](3, SIZE, Z, "linear", False, 0.0, 10.0)
+        _contest.recipe._build, "build", lambda name, *given: kinds[name](3, SIZE, Z, "linear", False, 0.0, 10.0)
     )
     _run(project)
     text = (project / "out/report.md").read_text()
@@ -156,14 +156,14 @@ def test_what_a_model_cannot_do_stands_in_the_table(project: Path, monkeypatch: 
 def test_a_model_that_refuses_the_cells_is_listed_with_its_reason(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = _contest._build.build
+    build = _contest.recipe._build.build
 
     def picky(name: str, *given: Any) -> Model:
         if name == "autoencoder":
             raise TrainingError("needs larger tiles")
         return build(name, *given)
 
-    monkeypatch.setattr(_contest._build, "build", picky)
+    monkeypatch.setattr(_contest.recipe._build, "build", picky)
     found = _run(project)
     assert found["data_sets"][0]["not_compared"] == {"autoencoder": "needs larger tiles"}
     assert "Not compared: autoencoder: needs larger tiles" in (project / "out/report.md").read_text()

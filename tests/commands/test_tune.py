@@ -105,3 +105,10 @@ def test_what_makes_values_comparable_is_all_that_is_not_searched(tmp_path: Path
 def test_the_committed_space_is_valid() -> None:
     options = tune.params.load()
     assert set(tune._checked(options, tune._space(options, None))) == set(options.tune)
+
+
+def test_a_model_that_draws_nothing_is_refused() -> None:
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(values | {"model": "metric_net"}))
+    with pytest.raises(ParameterError, match="metric_net draws nothing, so its trials have no squared error"):
+        tune.run(["z_dim=25,75"])

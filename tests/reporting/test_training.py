@@ -61,6 +61,19 @@ def test_what_a_model_has_not_has_no_panel() -> None:
     assert shown == ["loss", "reconstruction, R × distortion", "pairs"]
 
 
+@pytest.mark.parametrize(("power", "panels"), [(1, 3), (2, 4)])
+@pytest.mark.parametrize("validation", [True, False])
+def test_the_squared_error_has_a_panel_unless_the_reconstruction_shows_it(
+    power: int, panels: int, validation: bool
+) -> None:
+    table = _history(6, validation)
+    for side in ("train", "validation") if validation else ("train",):
+        table[f"{side}_mse"] = table[f"{side}_reconstruction"] ** power / 5000
+    drawn = [axis for axis in training.curves(table, 4).axes if axis.axison]
+    assert len(drawn) == panels
+    assert ("mean squared error of a pixel" in {axis.get_title() for axis in drawn}) == (power == 2)
+
+
 def test_a_masked_tile_stands_between_its_original_and_what_was_drawn() -> None:
     tiles = [np.full((2, 3, 8, 8), value, dtype=np.uint8) for value in (10, 20, 30)]
     figure = training.masked(*tiles)

@@ -231,7 +231,8 @@ def test_without_a_validation_split_the_last_epoch_is_kept_and_said(root: Path) 
 def test_the_name_of_the_work_depends_on_what_decides_the_result(root: Path) -> None:
     def key() -> str:
         options = train.params.load()
-        return train._key(options, files.fingerprint(root / "crops", root / "crops.parquet", root / "splits.csv"))
+        cells = files.fingerprint(root / "crops", root / "crops.parquet", root / "splits.csv")
+        return train._key(train._recipe(options), cells)
 
     first = key()
     assert key() == first

@@ -3,12 +3,10 @@
 import shutil
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from morphospace import files, params, schema
@@ -16,13 +14,9 @@ from morphospace.commands._cell_sets import Cells
 from morphospace.commands._contenders import Contender
 from morphospace.metrics import classification, floors, latent, representations, similarity, transfer
 from morphospace.metrics.classification import EMBEDDING
-from morphospace.models import _build
 from morphospace.models._base import Model
 from morphospace.training import cells as labelled
-from morphospace.training import data, elbo, embedding, fitting
-from morphospace.training.augment import Augmentation
-from morphospace.training.objective import Objective
-from morphospace.training.settings import Settings
+from morphospace.training import data, embedding, fitting, recipe
 
 PCA, PCA_VIEWS = "PCA", "PCA of 8 views"
 SHOWN = 8  # cells in the gallery
@@ -59,49 +53,28 @@ def kept(key: str, make: Callable[[Path], Result]) -> tuple[Result, bool]:
 
 def key(cells: Cells, options: params.Params, seconds: float) -> str:
     """Return what names the result of a model: data, parameters, budget, code and threads."""
-    given = [options.seed, options.model, options.z_dim, options.train.model_dump(), options.model_options]
-    return files.fingerprint(cells.fingerprint, given, seconds, _scoring(options), _code(options.model), files.jobs())
+    identity = _recipe(options).identity(_KINDS)
+    return files.fingerprint(cells.fingerprint, identity, seconds, _scoring(options), files.jobs())
 
 
 def floors_key(cells: Cells, options: params.Params) -> str:
     """Return what names the result of `references`."""
-    return files.fingerprint(cells.fingerprint, options.seed, options.z_dim, _scoring(options), _code("floors"))
+    return files.fingerprint(cells.fingerprint, options.seed, options.z_dim, _scoring(options), recipe.code(_KINDS))
 
 
 def _scoring(options: params.Params) -> dict[str, Any]:
     return options.similarity.model_dump()
 
 
-def _code(model: str) -> list[Any]:
-    package = resources.files("morphospace")
-    found: list[Any] = [torch.__version__]
-    for kind in _KINDS:
-        for file in sorted(package.joinpath(kind).iterdir(), key=lambda f: f.name):
-            if file.name.endswith(".py") and (kind != "models" or file.name.startswith((f"{model}.py", "_"))):
-                found.append((kind, file.name, file.read_text(encoding="utf-8")))
-    return found
-
-
-def build(contender: Contender, cells: Cells) -> Model:
-    """Return the model with weights that depend on the seed.
-
-    Raises
-    ------
-    TrainingError
-        When it refuses the size of the tiles, their channels or the latent size.
-    """
-    options, given = contender.options, contender.options.train
-    channels, size = cells.tiles.shape[1:3]
-    torch.manual_seed(data.epoch_seed(options.seed, 0, "weights"))
-    return _build.build(
-        options.model, channels, size, options.z_dim, options.model_options, given.channel_mode, given.consistency
-    )
+def _recipe(options: params.Params) -> recipe.Recipe:
+    train, given = options.train.model_dump(), options.model_options
+    return recipe.Recipe(options.seed, options.model, options.z_dim, train, given)
 
 
 def trained(contender: Contender, cells: Cells, seconds: float, folder: Path, fingerprint: str) -> Result:
     """Return what a model does on the test cells after `seconds` of processor time in training steps."""
-    rows, model = cells.rows, build(contender, cells)
-    settings = _settings(contender.options, cells, seconds)
+    rows, given, form = cells.rows, _recipe(contender.options), cells.tiles.shape[1:3]
+    model, settings = given.untrained(*form), given.settings(*form, cpu_seconds=seconds)
     began = time.perf_counter()
     train, validation, test = (rows[split] for split in (schema.TRAIN, schema.VALIDATION, schema.TEST))
     labels = _labels(contender.options, model, cells)
@@ -200,28 +173,6 @@ def _named(
         given.confidence,
     )
     return [{**n._asdict(), "scores": {name: list(e[:3]) for name, e in n.scores.items()}} for n in found]
-
-
-def _settings(options: params.Params, cells: Cells, seconds: float) -> Settings:
-    given = options.train
-    channels, size = cells.tiles.shape[1:3]
-    r = elbo.resolve_r(given.r_loss_factor, channels, size)
-    return Settings(
-        seed=options.seed,
-        epochs=given.epochs,
-        minibatch=given.minibatch,
-        learning_rate=given.learning_rate,
-        objective=Objective(r, given.likelihood, given.background, given.free_bits),
-        augment=Augmentation(**given.augment.model_dump()),
-        lr_decay=given.lr_decay,
-        lr_step=given.lr_step,
-        beta=given.beta,
-        kl_warmup=given.kl_warmup,
-        kl_period=given.kl_period,
-        contrastive=given.contrastive,
-        temperature=given.contrastive_temperature,
-        cpu_seconds=seconds,
-    )
 
 
 def _labels(options: params.Params, model: Model, cells: Cells) -> data.Labels | None:

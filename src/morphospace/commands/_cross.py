@@ -2,25 +2,18 @@
 
 import hashlib
 from contextlib import ExitStack
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
 from morphospace import files, params
 from morphospace.errors import InputError, TrainingError
 from morphospace.metrics import cross
-from morphospace.models import _build
 from morphospace.models._base import Model
-from morphospace.training import data, elbo, embedding, fitting
-from morphospace.training.augment import Augmentation
+from morphospace.training import embedding, fitting, recipe
 from morphospace.training.module import Observer
-from morphospace.training.objective import Objective
-from morphospace.training.settings import Settings
 
 BLOCK = 256  # tiles reconstructed at a time
 Rows = NDArray[np.intp]
@@ -46,11 +39,7 @@ def build(options: params.Params, channels: int, size: int) -> Model:
     TrainingError
         When it refuses the shape, draws no tiles, or learns from labels, which a class alone has not.
     """
-    given = options.train
-    torch.manual_seed(data.epoch_seed(options.seed, 0, "weights"))
-    model = _build.build(
-        options.model, channels, size, options.z_dim, options.model_options, given.channel_mode, given.consistency
-    )
+    model = _recipe(options).untrained(channels, size)
     if not model.reconstructs or model.pairs:
         raise TrainingError(f"{options.model} does not learn to reconstruct one class alone; name another --model")
     return model
@@ -87,15 +76,16 @@ def errors(
     for number, (name, rows) in enumerate(zip(classes, train, strict=True)):
         progress.update(task, description=f"model of {name}", completed=number * epochs)
         seen = middle(tiles, rows, size)
-        key = _key(options, seen)
+        given, content = _recipe(options), hashlib.sha256(seen.tobytes()).hexdigest()
+        key = files.fingerprint(given.identity(), content, seen.shape)
         folder = files.scratch("cross", key)
         folders.append(folder)
         model = build(options, seen.shape[1], size)
         with ExitStack() as held:
             held.enter_context(files.alone(files.scratch("cross", "locks") / key))
             bar = Bar(progress, task, number * epochs, epochs)
-            nothing = np.arange(0)
-            fitted = fitting.fit(model, seen, np.arange(len(seen)), nothing, _settings(options, seen), folder, key, bar)
+            settings, nothing = given.settings(seen.shape[1], size), np.arange(0)
+            fitted = fitting.fit(model, seen, np.arange(len(seen)), nothing, settings, folder, key, bar)
         model.load_state_dict(fitted.weights)
         found.append(_errors(model.to(embedding.device()), tiles, held_out, size))
     return np.stack(found, axis=1), folders
@@ -140,33 +130,7 @@ def _errors(model: Model, tiles: Tiles, rows: Rows, size: int) -> NDArray[np.flo
     return np.concatenate(found)
 
 
-def _settings(options: params.Params, tiles: Tiles) -> Settings:
-    given = options.train
-    r = elbo.resolve_r(given.r_loss_factor, tiles.shape[1], tiles.shape[2])
-    return Settings(
-        seed=options.seed,
-        epochs=given.epochs,
-        minibatch=given.minibatch,
-        learning_rate=given.learning_rate,
-        objective=Objective(r, given.likelihood, given.background, given.free_bits),
-        augment=Augmentation(**given.augment.model_dump()),
-        lr_decay=given.lr_decay,
-        lr_step=given.lr_step,
-        beta=given.beta,
-        kl_warmup=given.kl_warmup,
-        kl_period=given.kl_period,
-    )
-
-
-def _key(options: params.Params, tiles: Tiles) -> str:
-    """Return what names a model: the parameters, the tiles it sees, the code, torch's version."""
-    package = resources.files("morphospace")
-    code = [
-        (kind, file.name, file.read_text(encoding="utf-8"))
-        for kind in ("models", "training")
-        for file in sorted(package.joinpath(kind).iterdir(), key=lambda f: f.name)
-        if file.name.endswith(".py") and (kind == "training" or file.name.startswith((f"{options.model}.py", "_")))
-    ]
-    given: list[Any] = [options.seed, options.model, options.z_dim, options.train.model_dump(), options.model_options]
-    content = hashlib.sha256(tiles.tobytes()).hexdigest()
-    return files.fingerprint(given, code, torch.__version__, content, tiles.shape)
+def _recipe(options: params.Params) -> recipe.Recipe:
+    """Return a training that nothing stops early."""
+    train = options.train.model_dump() | {"patience": 0, "contrastive": 0.0}
+    return recipe.Recipe(options.seed, options.model, options.z_dim, train, options.model_options)

@@ -22,10 +22,12 @@ from morphospace.metrics import similarity as metric
 from morphospace.reporting import figures
 from morphospace.reporting import tuning as drawing
 from morphospace.training import cells
+from morphospace.training.recipe import Recipe
 from morphospace.tuning import experiment, search
 from morphospace.tuning import study as studies
 
 TARGET, BEFORE = "train", "split"  # the stage of a trial, and the last one that it needs
+_PLANES = 3  # whether a model draws does not depend on how many
 logger = logging.getLogger(__name__)
 
 
@@ -56,6 +58,7 @@ def run(
     options = params.load()
     space = _space(options, spaces)
     distributions = _checked(options, space)
+    _require_drawing(options)
     stage, database = _stage(options.model), storage or files.repository() / "tune.db"
     studies.check_file(database)
     if name and not files.is_safe_name(name):
@@ -158,6 +161,16 @@ def _checked(options: params.Params, space: Mapping[str, Any]) -> dict[str, Any]
             params.load(changes={key: int(value) if whole else value})
         found[key] = studies.distribution(values, whole)
     return found
+
+
+def _require_drawing(options: params.Params) -> None:
+    """Refuse a model without a squared error to compare trials by."""
+    recipe = Recipe(options.seed, options.model, options.z_dim, options.train.model_dump(), options.model_options)
+    if not recipe.untrained(_PLANES, options.synthesize.size).reconstructs:
+        raise ParameterError(
+            f"{options.model} draws nothing, so its trials have no squared error to be compared by; "
+            "compare its embeddings instead: `dvc exp run -S ...` for each, and `morphospace score`"
+        )
 
 
 def _stage(model: str) -> Stage:

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from morphospace.reporting.figures import COLOURS, grid, new
 
 _PANELS = {"loss": "loss", "reconstruction": "reconstruction, R × distortion", "kl": "KL, nats"}
-_TITLES = {"alpha": "α, share of the newest block", "resolution": "resolution, px"}
+_TITLES = {
+    "mse": "mean squared error of a pixel",
+    "alpha": "α, share of the newest block",
+    "resolution": "resolution, px",
+}
 _COLUMNS = 3
 _SIDES = {
     "train": (COLOURS[0], "o", "train (samples)"),
@@ -26,11 +30,13 @@ def curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     """Return each part of the loss by epoch, train and validation, and the epoch whose weights are kept.
 
     `history` has `epoch`, ``train_<part>`` and, where there is a validation split, ``validation_<part>``; besides loss,
-    reconstruction and KL, any part has a panel; what a model has not, and is 0 throughout, has none. The axis is
-    logarithmic where a curve spans more than a factor of 20. Where the resolution of a growing model changes, every
-    panel has a line, so that its steps are told from others (003-11).
+    reconstruction and KL, any part has a panel. What a model has not, and is 0 throughout, has none, nor has the
+    squared error where the reconstruction is the same but for R. The axis is logarithmic where a curve spans more than
+    a factor of 20. Where the resolution of a growing model changes, every panel has a line, so that its steps are told
+    from others (003-11).
     """
     had = {_part(c) for c in history.columns if history[c].any()} - {""}
+    had -= {"mse"} if _same_shape(history, "reconstruction", "mse") else set()
     parts = [p for p in _PANELS if p in had | {"loss"}] + sorted(had - {*_PANELS})
     lines = -(-len(parts) // _COLUMNS)
     figure = new(10.5, 2.7 * lines + 0.8)
@@ -46,6 +52,14 @@ def curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))  # nowhere in a panel is always free
     return figure
+
+
+def _same_shape(history: pd.DataFrame, one: str, other: str) -> bool:
+    """Return whether two parts differ by a factor only, so that one panel shows both."""
+    sides = [s for s in _SIDES if {f"{s}_{one}", f"{s}_{other}"} <= set(history.columns)]
+    values = [history[[f"{s}_{one}", f"{s}_{other}"]].dropna().to_numpy(dtype=float) for s in sides]
+    first, second = np.concatenate([np.empty((0, 2)), *values]).T
+    return len(first) > 0 and np.allclose(first * second[0], second * first[0], rtol=1e-6, atol=0)
 
 
 def _part(column: str) -> str:

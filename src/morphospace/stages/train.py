@@ -4,7 +4,6 @@ import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,17 +16,14 @@ from numpy.typing import NDArray
 from morphospace import files, params, schema, speeds, spending, splitting
 from morphospace.errors import InputError
 from morphospace.imaging import packs
-from morphospace.models import _build
 from morphospace.models._base import Model
 from morphospace.reporting import figures
 from morphospace.reporting import training as drawing
 from morphospace.reporting.clock import clock
 from morphospace.stages import _watcher
 from morphospace.stages._watcher import Watcher
-from morphospace.training import cells, checkpoint, data, elbo, embedding, fitting, loggers, process, tracking
-from morphospace.training.augment import Augmentation
-from morphospace.training.objective import Objective
-from morphospace.training.settings import Settings
+from morphospace.training import cells, checkpoint, data, embedding, fitting, loggers, process, tracking
+from morphospace.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 Rows = NDArray[np.intp]
@@ -57,34 +53,26 @@ def run(
     with clock("train", timings, models) as tally, ExitStack() as held:
         table, names, size = cells.read(crops_table, splits), *_form(synthesis)
         train, validation = (np.flatnonzero(table[schema.SPLIT] == s) for s in (schema.TRAIN, schema.VALIDATION))
-        model = _model(options, len(names), size)
+        recipe = _recipe(options)
+        model = recipe.untrained(len(names), size)
         logger.info("%s of %s parameters, for %s crops", options.model, f"{_parameters(model):,}", f"{len(train):,}")
         labels = _labels(options, model, table, splits, train, validation)
         tiles = packs.tiles(crops, table, len(names), size, files.scratch("tiles", "decoded"))
         cells_hash = files.fingerprint(crops, crops_table, splits)
-        key = _key(options, cells_hash)
+        key = _key(recipe, cells_hash)
         held.enter_context(files.alone(files.scratch("train", "locks") / key))  # two that train the same take turns
         scratch = files.scratch("train", key)
         meter.admit(_expected(options, len(train), len(validation), len(names), size, scratch, key))
-        r = elbo.resolve_r(options.train.r_loss_factor, len(names), size)
-        plain = {"model": options.model, "z_dim": options.z_dim, "seed": options.seed, "r_loss_factor_resolved": r}
-        plain |= {f"train.{k}": v for k, v in options.train.model_dump().items()}
-        plain |= {f"{options.model}.{k}": v for k, v in options.model_options.items()}
+        given = recipe.settings(len(names), size)
+        r = given.objective.r_loss_factor
         tags = tracking.tags(cells_hash)
         name = tags.get("dvc_exp_name") or f"{options.model} z{options.z_dim}"
-        with loggers.Trackers(curves, name, plain, tags, key) as trackers:
+        with loggers.Trackers(curves, name, _plain(options, r), tags, key) as trackers:
             chosen = _chosen(validation if len(validation) else train, options)
             with Watcher(trackers, tiles[chosen], scratch, options.train.epochs, meter) as watcher:
-                given = _settings(options, r)
                 fitted = fitting.fit(model, tiles, train, validation, given, scratch, key, watcher, labels)
             history = pd.DataFrame([{"epoch": row.epoch, **row.numbers()} for row in fitted.history])
-            with files.replacing_folder(pictures) as aside:
-                figures.save(drawing.curves(history, fitted.best_epoch), aside / "curves.png")
-                if model.reconstructs:
-                    figures.save(_watcher.epochs(tiles[chosen], scratch, fitted), aside / "epochs.png")
-                model.load_state_dict(fitted.weights)
-                if (masked := embedding.masked(model, tiles[chosen])) is not None:
-                    figures.save(drawing.masked(tiles[chosen], *masked), aside / "masked.png")
+            _draw(pictures, model, tiles[chosen], history, fitted, scratch)
             for drawn in sorted(pictures.iterdir()):
                 trackers.picture(drawn)
         latents = embedding.width(model, len(names), size)
@@ -106,17 +94,14 @@ def _form(synthesis: Path) -> tuple[list[str], int]:
     return [str(name) for name in said["channels"]], said["size"]
 
 
-def _key(options: params.Params, cells_hash: str) -> str:
-    """Return what names the result: parameters, data, the code of the model and of the training, torch's version."""
-    package = resources.files("morphospace")
-    code = [
-        (kind, file.name, file.read_text(encoding="utf-8"))
-        for kind in ("models", "training")
-        for file in sorted(package.joinpath(kind).iterdir(), key=lambda f: f.name)
-        if file.name.endswith(".py") and (kind == "training" or file.name.startswith((f"{options.model}.py", "_")))
-    ]
-    given = [options.seed, options.model, options.z_dim, options.train.model_dump(), options.model_options]
-    return files.fingerprint(given, code, torch.__version__, cells_hash)
+def _recipe(options: params.Params) -> Recipe:
+    train, given = options.train.model_dump(), options.model_options
+    return Recipe(options.seed, options.model, options.z_dim, train, given)
+
+
+def _key(recipe: Recipe, cells_hash: str) -> str:
+    """Return what names the result."""
+    return files.fingerprint(recipe.identity(), cells_hash)
 
 
 def _expected(
@@ -136,15 +121,6 @@ def _expected(
     return speeds.expected(shape, epochs, train, validation)
 
 
-def _model(options: params.Params, channels: int, size: int) -> Model:
-    """Return the model with weights that depend on the seed."""
-    torch.manual_seed(data.epoch_seed(options.seed, 0, "weights"))
-    given = options.train
-    return _build.build(
-        options.model, channels, size, options.z_dim, options.model_options, given.channel_mode, given.consistency
-    )
-
-
 def _labels(
     options: params.Params, model: Model, table: pd.DataFrame, splits: Path, train: Rows, validation: Rows
 ) -> data.Labels | None:
@@ -159,31 +135,35 @@ def _labels(
     return labels
 
 
-def _settings(options: params.Params, r: float) -> Settings:
-    given = options.train
-    return Settings(
-        seed=options.seed,
-        epochs=given.epochs,
-        minibatch=given.minibatch,
-        learning_rate=given.learning_rate,
-        objective=Objective(r, given.likelihood, given.background, given.free_bits),
-        augment=Augmentation(**given.augment.model_dump()),
-        lr_decay=given.lr_decay,
-        lr_step=given.lr_step,
-        beta=given.beta,
-        kl_warmup=given.kl_warmup,
-        kl_period=given.kl_period,
-        contrastive=given.contrastive,
-        temperature=given.contrastive_temperature,
-        patience=given.patience,
-        min_delta=given.min_delta,
-    )
-
-
 def _chosen(rows: Rows, options: params.Params) -> Rows:
     """Return the rows of the cells that are drawn after each epoch."""
     rng = np.random.default_rng([options.seed, 1])
     return np.sort(rng.choice(rows, min(options.train.pictures, len(rows)), replace=False))
+
+
+def _plain(options: params.Params, r: float) -> dict[str, Any]:
+    """Return what the trackers are told of the parameters."""
+    plain = {"model": options.model, "z_dim": options.z_dim, "seed": options.seed, "r_loss_factor_resolved": r}
+    plain |= {f"train.{k}": v for k, v in options.train.model_dump().items()}
+    return plain | {f"{options.model}.{k}": v for k, v in options.model_options.items()}
+
+
+def _draw(
+    pictures: Path,
+    model: Model,
+    tiles: NDArray[np.uint8],
+    history: pd.DataFrame,
+    fitted: fitting.Fitted,
+    scratch: Path,
+) -> None:
+    """Draw the curves and the fixed cells; the model has the kept weights after."""
+    model.load_state_dict(fitted.weights)
+    with files.replacing_folder(pictures) as aside:
+        figures.save(drawing.curves(history, fitted.best_epoch), aside / "curves.png")
+        if model.reconstructs:
+            figures.save(_watcher.epochs(tiles, scratch, fitted), aside / "epochs.png")
+        if (masked := embedding.masked(model, tiles)) is not None:
+            figures.save(drawing.masked(tiles, *masked), aside / "masked.png")
 
 
 def _write_model(
