@@ -3,7 +3,6 @@
 import datetime
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -440,7 +439,8 @@ def test_a_plan_is_measured_for_real_and_its_speeds_can_be_brought_elsewhere(
     assert all(0 <= low <= value <= high for value, low, high in seconds.values())
     assert not list((files.scratch("benchmarks", "x").parent).glob("native*/*"))
 
-    start = time.perf_counter()
+    for part in ("_plate", "_kept"):  # what is measured is not measured again
+        monkeypatch.setattr(_measure, part, lambda *_: pytest.fail("it is measured again"))
     budget.run(
         benchmark_only=True,
         settings=["z_dim=4"],
@@ -451,7 +451,6 @@ def test_a_plan_is_measured_for_real_and_its_speeds_can_be_brought_elsewhere(
         cells=100,
         seconds=1,
     )
-    assert time.perf_counter() - start < 5, "what was measured is measured again"
     Path("p.csv").write_text("machine,spot,on_demand\nbox,1,2\n")
     monkeypatch.setenv("MORPHOSPACE_SCRATCH", str(here / "elsewhere"))
     brought = plan(

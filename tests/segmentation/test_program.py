@@ -163,7 +163,7 @@ def test_a_consumer_that_stops_ends_the_processes(fake, make, tmp_path):
     assert next(results).labels
     start = time.monotonic()
     results.close()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30  # far less than the minute that they would sleep
     assert calls.read_text().split() == ["2"]
 
 
