@@ -1,7 +1,7 @@
 """From cells to sites, to wells, to treatments."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -67,24 +67,25 @@ def _group(rows: pd.DataFrame, key: list[str], statistic: Statistic, joined: Seq
     features = feature_columns(rows)
     groups = rows.groupby(key, dropna=False, sort=True)
     found = groups[features].mean() if statistic == "mean" else groups[features].median()
-    kept = {}
+    kept: dict[str, Any] = {}
     for name in metadata_columns(rows):
         if name in key or name == OBJECT_COUNT:
             continue
         if name in joined:
             kept[name] = groups[name].agg(lambda values: ",".join(sorted({str(v) for v in values})))
         elif (groups[name].nunique(dropna=False) == 1).all():
-            kept[name] = groups[name].first() if rows[name].notna().all() else groups[name].nth(0).set_axis(found.index)
+            kept[name] = groups[name].first(skipna=False)
         elif name in _SINGLE:
             raise _disagreement(rows, key, name)
     if (count := _count(rows, groups)) is not None:
         kept[OBJECT_COUNT] = count
-    table = pd.concat([pd.DataFrame(kept, index=found.index), found.astype(np.float64)], axis="columns").reset_index()
+    parts = [found.index.to_frame(), pd.DataFrame(kept, index=found.index), found.astype(np.float64)]
+    table = pd.concat(parts, axis="columns").reset_index(drop=True)
     first = [name for name in schema.METADATA if name in table]
     return table[[*first, *(c for c in table.columns if c not in first)]]
 
 
-def _count(rows: pd.DataFrame, groups: "pd.api.typing.DataFrameGroupBy") -> "pd.Series[int] | None":
+def _count(rows: pd.DataFrame, groups: Any) -> Any:
     """How many cells each group has; None where the table does not say."""
     if OBJECT_COUNT in rows:
         return groups[OBJECT_COUNT].sum()

@@ -1,5 +1,6 @@
 """Profiles of sites, wells and treatments from a table of cells."""
 
+import logging
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,10 +10,14 @@ from morphospace import schema
 from morphospace.errors import InputError
 from morphospace.profiling import aggregate
 from morphospace.profiling.aggregate import Statistic
+from morphospace.profiling.align import Align, coral, harmony
 from morphospace.profiling.features import feature_columns
-from morphospace.profiling.normalize import Method, per_plate
+from morphospace.profiling.normalize import Fitted, Method, Pool, Sphere, per_plate, sphere
+
+logger = logging.getLogger(__name__)
 
 Level = Literal["site", "well"]
+Missing = Literal["error", "rows", "features"]
 
 
 class Settings(NamedTuple):
@@ -21,57 +26,129 @@ class Settings(NamedTuple):
     Attributes
     ----------
     site, well, treatment
-        What stands for the cells of a site, the sites of a well, and the rows of a treatment.
+        What stands for the cells of a site, the sites of a well, and the rows of a treatment: mean or median.
     level
-        Whose rows are normalised, and stand for a treatment: sites or wells.
+        Whose rows are normalised and stand for a treatment: sites, or wells. A table without sites has only wells.
     normalize
-        Of each plate against its negative controls.
+        Of each plate against its negative controls: see :func:`morphospace.profiling.normalize.per_plate`.
+    sphere, sphere_regularization, sphere_pool
+        Then: see :func:`morphospace.profiling.normalize.sphere`.
+    align, align_regularization
+        Of batches, last: see :mod:`morphospace.profiling.align`.
+    missing
+        What a value that is not a finite number does: it is an error; its row is dropped; its feature is.
+    seed
+        Of Harmony.
     """
 
     site: Statistic = "mean"
     well: Statistic = "mean"
     treatment: Statistic = "mean"
-    level: Level = "well"
+    level: Level = "site"
     normalize: Method = "standardize"
+    sphere: Sphere = "none"
+    sphere_regularization: float = 1.0
+    sphere_pool: Pool = "all"
+    align: Align = "none"
+    align_regularization: float = 1.0
+    missing: Missing = "error"
+    seed: int = 0
+
+
+# Mean of cells, TVN on the sites of negative controls, CORAL, median of sites: Caicedo et al. (2018), notebook.
+PUBLISHED = Settings(treatment="median", level="site", normalize="none", sphere="pca", align="coral")
 
 
 class Profiles(NamedTuple):
-    """Tables with a row a site, a well and a treatment; one that the input cannot give has no rows."""
+    """Tables with a row a site, a well and a treatment, normalised alike; one that cannot be made has no rows."""
 
     sites: pd.DataFrame
     wells: pd.DataFrame
     treatments: pd.DataFrame
 
 
-def build(cells: pd.DataFrame, settings: Settings) -> Profiles:
+def build(cells: pd.DataFrame, settings: Settings, name: str = "the table") -> Profiles:
     """Return the profiles of a table of cells, sites or wells.
 
     Parameters
     ----------
     cells
-        A row a cell (``data/embeddings.parquet``), a site, or a well: then it has no ``Metadata_Site``.
+        A row a cell (``data/embeddings.parquet``), a site, or a well: then it has no ``Metadata_Site``, and there are
+        no profiles of sites. Without ``Metadata_Compound`` there are none of treatments.
     settings
         How.
+    name
+        What the table is called in a message: its file.
+
+    Raises
+    ------
+    SchemaError
+        When a column is missing.
+    InputError
+        When a value is no finite number, a group does not agree with itself, a plate or batch lacks negative
+        controls, or there are too few of them.
     """
-    schema.check(cells, aggregate.WELL_KEY, "the table")
-    _finite(cells)
-    with_sites = schema.SITE in cells
-    sites = aggregate.sites(cells, settings.site) if with_sites else cells.iloc[:0]
-    if settings.level == "site" and with_sites:
-        sites = per_plate(sites, settings.normalize)(sites)
-        wells = aggregate.wells(sites, settings.well)
-    else:
-        wells = aggregate.wells(sites, settings.well) if with_sites else aggregate.wells(cells, settings.site)
-        step = per_plate(wells, settings.normalize)
-        sites, wells = step(sites) if with_sites else sites, step(wells)
-    rows = sites if settings.level == "site" and with_sites else wells
-    known = schema.COMPOUND in rows
-    return Profiles(sites, wells, aggregate.treatments(rows, settings.treatment) if known else wells.iloc[:0])
+    schema.check(cells, aggregate.WELL_KEY, name)
+    if cells.empty:
+        raise InputError(f"{name} has no rows")
+    cells = _finite(cells, settings.missing, name)
+    if schema.SITE not in cells:
+        wells = _normalized(aggregate.wells(cells, settings.site), settings, aggregate.WELL_KEY)[-1]
+        return Profiles(wells.iloc[:0], wells, _treatments(wells, settings))
+    sites = aggregate.sites(cells, settings.site)
+    if settings.level == "site":
+        sites = _normalized(sites, settings, schema.IMAGE_SET_KEY)[-1]
+        return Profiles(sites, aggregate.wells(sites, settings.well), _treatments(sites, settings))
+    wells = aggregate.wells(sites, settings.well)
+    sites, wells = _normalized(wells, settings, aggregate.WELL_KEY, sites)
+    return Profiles(sites, wells, _treatments(wells, settings))
 
 
-def _finite(cells: pd.DataFrame) -> None:
+def _normalized(rows: pd.DataFrame, settings: Settings, key: list[str], *others: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return other tables, and last the rows that the normalisation is fitted on, after every step."""
+    tables = [*others, rows]
+    for step in (_plates, _sphere, _align):
+        apply = step(tables[-1], settings, key)
+        tables = [apply(table) for table in tables]
+    return tables
+
+
+def _plates(rows: pd.DataFrame, settings: Settings, _: list[str]) -> Fitted:
+    return per_plate(rows, settings.normalize)
+
+
+def _sphere(rows: pd.DataFrame, settings: Settings, _: list[str]) -> Fitted:
+    return sphere(rows, settings.sphere, settings.sphere_regularization, settings.sphere_pool)
+
+
+def _align(rows: pd.DataFrame, settings: Settings, key: list[str]) -> Fitted:
+    if settings.align == "coral":
+        return coral(rows, settings.align_regularization)
+    return harmony(rows, key, settings.seed) if settings.align == "harmony" else lambda table: table
+
+
+def _treatments(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    return aggregate.treatments(rows, settings.treatment) if schema.COMPOUND in rows else rows.iloc[:0]
+
+
+def _finite(cells: pd.DataFrame, missing: Missing, name: str) -> pd.DataFrame:
+    """Return the table without values that are not finite, or refuse it."""
     features = feature_columns(cells)
     wrong = ~np.isfinite(cells[features].to_numpy(dtype=np.float64))
-    if wrong.any():
-        row, column = (int(i[0]) for i in np.nonzero(wrong))
-        raise InputError(f"row {row} has a {features[column]} that is not a finite number")
+    if not wrong.any():
+        return cells
+    rows, columns = wrong.any(axis=1), wrong.any(axis=0)
+    row, column = int(np.flatnonzero(rows)[0]), features[int(np.flatnonzero(wrong[np.flatnonzero(rows)[0]])[0])]
+    key = ", ".join(f"{k}={cells[k].iloc[row]}" for k in schema.OBJECT_KEY if k in cells)
+    say = (
+        f"{name}: {int(rows.sum())} of {len(rows)} rows and {int(columns.sum())} of {len(columns)} features have a "
+        f"value that is not a finite number; the first is {column} in row {row} ({key})"
+    )
+    if missing == "error":
+        raise InputError(f"{say}; drop these rows, or these features")
+    if (rows if missing == "rows" else columns).all():
+        raise InputError(f"{say}; without these {missing} nothing is left")
+    logger.warning("%s; these %s are dropped", say, missing)
+    if missing == "rows":
+        return cells.loc[~rows].reset_index(drop=True)
+    return cells.drop(columns=[feature for feature, drop in zip(features, columns, strict=True) if drop])
