@@ -145,6 +145,21 @@ class Train(Options):
         return self
 
 
+class Profile(Options):
+    """What stands for a site, a well and a treatment, and how they are measured from the negative controls."""
+
+    site: Literal["mean", "median"]
+    well: Literal["mean", "median"]
+    treatment: Literal["mean", "median"]
+    level: Literal["site", "well"]
+    normalize: Literal["none", "standardize", "robustize", "pooled"]
+    sphere: Literal["none", "zca", "pca"]
+    sphere_regularization: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    sphere_pool: Literal["all", "plate"]
+    align: Literal["none", "coral", "harmony"]
+    align_regularization: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Similarity(Options):
     """How S and its floors are estimated."""
 
@@ -197,6 +212,7 @@ class Params(Options):
     synthesize: Synthesize
     split: Split
     train: Train
+    profile: Profile
     similarity: Similarity
     budget: Budget
     tune: Space

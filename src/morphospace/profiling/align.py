@@ -81,9 +81,7 @@ def harmony(reference: pd.DataFrame, key: Sequence[str], seed: int) -> Fitted:
     schema.check(reference, [schema.BATCH, *key], "the table", key=key)
     features = feature_columns(reference)
     if reference[schema.BATCH].nunique() < 2:
-        raise InputError(
-            f"harmony needs two batches or more; all rows have {schema.BATCH} {reference[schema.BATCH][0]}"
-        )
+        raise InputError(f"harmony needs two batches or more; all rows are of {reference[schema.BATCH].iloc[0]}")
     values = reference[features].to_numpy()
     moved = _harmonize(values, reference[[schema.BATCH]].astype(str).reset_index(drop=True), seed)
     shifts = pd.DataFrame(moved - values, index=pd.MultiIndex.from_frame(reference[list(key)]))

@@ -1,0 +1,94 @@
+"""Profiles of sites, wells and treatments, measured from the negative controls."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+
+from morphospace import files, params, schema, tables
+from morphospace.metrics import replicates
+from morphospace.profiling import build
+from morphospace.profiling.features import feature_columns
+from morphospace.reporting import figures
+from morphospace.reporting import profiles as drawing
+from morphospace.reporting.clock import clock
+
+logger = logging.getLogger(__name__)
+
+_STREAM = 6  # of random numbers
+_UNITS = {
+    "none": "value, in the embedding's own units",
+    "standardize": "distance from the plate's negative controls (their standard deviations)",
+    "robustize": "distance from the plate's negative controls (their 1.4826 MAD)",
+    "pooled": "distance from the plate's negative controls (pooled standard deviations)",
+}
+
+
+def run(
+    embeddings: Annotated[Path, typer.Argument(help="Table of the embeddings: a row a cell.")],
+    profiles: Annotated[Path, typer.Argument(help="Folder to write: a table of sites, of wells, of treatments.")],
+    timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
+    metrics: Annotated[Path, typer.Argument(help="How many there are, and how alike replicates, to write.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
+) -> None:
+    """Write the profiles of sites, wells and treatments, each plate measured from its negative controls.
+
+    A site is the mean or median of its cells, a well of its sites, a treatment (compound and concentration) of its
+    sites or wells. Before that last step profiles are normalised, sphered and aligned as params.yaml says. Columns are
+    named as pycytominer names them, so that its functions read the tables.
+    """
+    options = params.load()
+    chosen = options.profile
+    with clock("profile", timings, profiles) as tally:
+        cells = tables.read_parquet(embeddings, "embed")
+        schema.check(cells, schema.METADATA, str(embeddings), key=schema.OBJECT_KEY)
+        settings = build.Settings(**chosen.model_dump(), seed=options.seed)
+        made = build.build(cells, settings, str(embeddings))
+        with files.replacing_folder(profiles) as folder:
+            for name, table in zip(made._fields, made, strict=True):
+                table.to_parquet(folder / f"{name}.parquet", index=False)
+        features = feature_columns(made.wells)
+        found = replicates.compare(made.wells, features)
+        rng = np.random.default_rng([options.seed, _STREAM])
+        scored = replicates.score(found, options.similarity.bootstrap, options.similarity.confidence, rng)
+        files.write_json(metrics, _record(cells, made, len(features)) | {"replicates": scored})
+        with files.replacing_folder(pictures) as folder:
+            figures.save(_map(made.treatments, features, settings), folder / "treatments.png")
+            if len(found.alike):
+                figures.save(_replicates(found, scored), folder / "replicates.png")
+        tally.items, tally.unit = len(cells), "cells"
+
+
+def _record(cells: pd.DataFrame, made: build.Profiles, features: int) -> dict[str, Any]:
+    """Return the sizes of the tables, and how many controls each plate was measured from."""
+    controls = made.wells[made.wells[schema.PERT_TYPE] == schema.NEGCON]
+    numbers = controls[schema.PLATE].value_counts().sort_index()
+    return {
+        "cells": len(cells),
+        **{name: len(table) for name, table in zip(made._fields, made, strict=True)},
+        "features": features,
+        "control_wells": {str(plate): int(number) for plate, number in numbers.items()},
+    }
+
+
+def _map(treatments: pd.DataFrame, features: list[str], settings: build.Settings) -> Any:
+    """Draw the treatments, controls first, then by mechanism and compound."""
+    control = treatments[schema.PERT_TYPE] == schema.NEGCON
+    order = treatments.assign(last=~control).sort_values(["last", schema.MOA, schema.COMPOUND, schema.CONCENTRATION])
+    labels = [
+        f"{moa}: {compound} {dose:g} µM" if moa != compound else str(compound)
+        for moa, compound, dose in order[[schema.MOA, schema.COMPOUND, schema.CONCENTRATION]].itertuples(index=False)
+    ]
+    plain = settings.sphere == "none" and settings.align == "none"
+    unit = _UNITS[settings.normalize] if plain else "distance from the negative controls (after sphering or alignment)"
+    return drawing.heat_map(order[features].to_numpy(), labels, list(~order["last"]), unit)
+
+
+def _replicates(found: replicates.Replicates, scored: dict[str, Any]) -> Any:
+    caption = f"replicates exceed random pairs: {scored['share_above_random']:.3f}"
+    if np.isfinite(scored["low"]):
+        caption += f" [{scored['low']:.3f}, {scored['high']:.3f}]"
+    return drawing.replicates(found.alike, found.others, f"{caption}, chance {replicates.FLOOR}")
