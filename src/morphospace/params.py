@@ -3,17 +3,16 @@
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from morphospace import registry
 from morphospace.errors import ParameterError
 from morphospace.options import Options
 from morphospace.spaces import Space
 
-T = TypeVar("T", bound=BaseModel)
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -154,10 +153,10 @@ class Profile(Options):
     level: Literal["site", "well"]
     normalize: Literal["none", "standardize", "robustize", "pooled"]
     sphere: Literal["none", "zca", "pca"]
-    sphere_regularization: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    sphere_regularization: Annotated[float, Field(ge=0)]
     sphere_pool: Literal["all", "plate"]
     align: Literal["none", "coral", "harmony"]
-    align_regularization: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    align_regularization: Annotated[float, Field(ge=0)]
 
 
 class Similarity(Options):
@@ -269,7 +268,7 @@ def load(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | None = N
         functools.reduce(lambda section, name: section.setdefault(name, {}), sections, raw)[last] = value
     _plug_in(raw, "datasets", "dataset")
     _plug_in(raw, "models", "model")
-    return _validated(Params, raw, "")
+    return registry.validated(Params, raw, "")
 
 
 def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str) -> None:
@@ -277,35 +276,5 @@ def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str) -> None:
     sections = {name: raw.pop(name) for name in registry.names(kind) if name in raw}
     chosen = str(raw.get(key))
     module = registry.load(kind, chosen)
-    options = _validated(module.Options, sections.get(chosen) or {}, f"{chosen}.")
+    options = registry.validated(module.Options, sections.get(chosen) or {}, f"{chosen}.")
     raw[f"{key}_options"] = options.model_dump()
-
-
-def _validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        lines = [_line(model, dict(e), prefix) for e in error.errors()]
-    raise ParameterError("params.yaml: " + "; ".join(lines))
-
-
-def _line(model: type[BaseModel], error: dict[str, Any], prefix: str) -> str:
-    """Say one pydantic error as key, value and what is allowed."""
-    path = [str(p) for p in error["loc"] if not str(p).startswith(("constrained-", "literal[", "float", "int"))]
-    key = prefix + ".".join(path)
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {key}{registry.nearest(path[-1], _keys(model, path[:-1]))}"
-    if error["type"] == "missing":
-        return f"{key} is missing"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return f"{key} is {error['input']!r}, {message}" if error["type"] != "value_error" else f"{key}: {message}"
-
-
-def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Valid keys at a path of nested models."""
-    for step in path:
-        field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return []
-        model = field.annotation
-    return [f.alias or n for n, f in model.model_fields.items() if not n.endswith("_options")]

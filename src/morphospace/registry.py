@@ -1,13 +1,19 @@
-"""Plug-ins by file name: ``models/conv_vae.py`` is the model ``conv_vae``. The folder is the registry."""
+"""Plug-ins by file name: ``models/conv_vae.py`` is the model ``conv_vae``. The folder is the registry.
+
+Also the check of what a plug-in, or a section of ``params.yaml``, is given.
+"""
 
 import difflib
 import importlib
 import pkgutil
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from morphospace.errors import ParameterError
 
+T = TypeVar("T", bound=BaseModel)
 Kind = Literal["datasets", "models", "segmentation", "metrics", "stages", "commands"]
 
 
@@ -36,3 +42,49 @@ def nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{hint} (there are: {', '.join(known)})"
+
+
+def validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
+    """Return a section of ``params.yaml`` as its model makes it.
+
+    Parameters
+    ----------
+    model
+        The section's class.
+    values
+        The section.
+    prefix
+        What stands before each key in a message: the section's name and a dot.
+
+    Raises
+    ------
+    ParameterError
+        One line a mistake: the key, the value, the allowed range, or the nearest valid key.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_line(model, dict(e), prefix) for e in error.errors()]
+    raise ParameterError("params.yaml: " + "; ".join(lines))
+
+
+def _line(model: type[BaseModel], error: dict[str, Any], prefix: str) -> str:
+    """Say one pydantic error as key, value and what is allowed."""
+    path = [str(p) for p in error["loc"] if not str(p).startswith(("constrained-", "literal[", "float", "int"))]
+    key = prefix + ".".join(path)
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key}{nearest(path[-1], _keys(model, path[:-1]))}"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    return f"{key} is {error['input']!r}, {message}" if error["type"] != "value_error" else f"{key}: {message}"
+
+
+def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Valid keys at a path of nested models."""
+    for step in path:
+        field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return [f.alias or n for n, f in model.model_fields.items() if not n.endswith("_options")]

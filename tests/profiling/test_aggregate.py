@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from plates import FEATURES
 
 from morphospace import schema
 from morphospace.errors import InputError
 from morphospace.profiling import aggregate, features
-
-from .conftest import FEATURES
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median"])

@@ -6,13 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from plates import FEATURES
 
 from morphospace import schema
 from morphospace.errors import InputError
 from morphospace.profiling import aggregate
 from morphospace.profiling.align import coral, harmony
-
-from .conftest import FEATURES
 
 
 def per_batch(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -43,7 +42,7 @@ def test_coral_names_a_batch_without_controls(cells: pd.DataFrame) -> None:
 
 def test_coral_without_regularization_needs_more_controls_than_features(cells: pd.DataFrame) -> None:
     wells = aggregate.wells(cells, "mean")
-    with pytest.raises(InputError, match="controls of batch Week1 span 3 of 4 dimensions.*align_regularization"):
+    with pytest.raises(InputError, match=r"controls of batch Week1 span 3 of 4 dimensions.*align_regularization"):
         coral(wells, 0)
     assert np.isfinite(coral(wells, 1)(wells)[FEATURES]).all(axis=None)
 

@@ -19,7 +19,7 @@ def test_metadata_columns_are_those_that_pycytominer_infers(cells: pd.DataFrame)
 
 
 def test_a_table_without_features_is_refused_with_its_columns() -> None:
-    with pytest.raises(SchemaError, match="no features.* it has Metadata_Plate, f1"):
+    with pytest.raises(SchemaError, match=r"no features.* it has Metadata_Plate, f1"):
         features.feature_columns(pd.DataFrame({"Metadata_Plate": ["a"], "f1": [1.0]}))
 
 

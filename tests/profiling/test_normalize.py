@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from plates import FEATURES
 
 from morphospace import schema
 from morphospace.errors import InputError, SchemaError
 from morphospace.profiling import aggregate, features
 from morphospace.profiling.normalize import covariance, per_plate, sphere, sphered_names
-
-from .conftest import FEATURES
 
 NEGCON = f"{schema.PERT_TYPE} == '{schema.NEGCON}'"
 
@@ -87,7 +86,7 @@ def test_a_plate_without_controls_is_refused_by_name(cells: pd.DataFrame, method
 
 def test_one_control_has_no_deviation(cells: pd.DataFrame) -> None:
     wells = aggregate.wells(cells, "mean").query("Metadata_Plate != 'P2' or Metadata_Well != 'A01'")
-    with pytest.raises(InputError, match="plate P2 has 1 row of negative controls .*needs 2 or more"):
+    with pytest.raises(InputError, match=r"plate P2 has 1 row of negative controls .*needs 2 or more"):
         per_plate(wells, "standardize")
 
 
@@ -149,7 +148,7 @@ def test_zca_equals_pycytominers_where_controls_outnumber_features(cells: pd.Dat
 
 def test_fewer_controls_than_features_need_regularization(cells: pd.DataFrame) -> None:
     wells = aggregate.wells(cells, "mean").query("Metadata_Plate == 'P0'")
-    with pytest.raises(InputError, match="the 2 negative controls span 1 of 4 dimensions.*sphere_regularization"):
+    with pytest.raises(InputError, match=r"the 2 negative controls span 1 of 4 dimensions.*sphere_regularization"):
         sphere(wells, "zca", 0)
     assert np.isfinite(sphere(wells, "zca", 1)(wells)[FEATURES]).all(axis=None)
     with pytest.raises(InputError, match="the 2 negative controls of plate P0 span 1 of 4"):

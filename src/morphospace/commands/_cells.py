@@ -46,4 +46,4 @@ def refuse_foreign(output: Path, mark: str, what: str) -> None:
         Saying that it holds something else than `what`.
     """
     if output.exists() and not (output / mark).is_file() and (output.is_file() or any(output.iterdir())):
-        raise InputError(f"{output} holds something else than {what}; name a new folder with --output")
+        raise InputError(f"{output} holds something else than {what}; name a new folder")

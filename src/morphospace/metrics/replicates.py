@@ -90,7 +90,7 @@ def score(found: Replicates, resamples: int, confidence: float, rng: np.random.G
         "pairs": len(found.pairs),
         "median_correlation": float(np.median(found.alike)) if len(found.alike) else np.nan,
         "median_random": float(np.median(found.others)) if len(found.others) else np.nan,
-        "reason": value.reason or ("" if len(each) else "no treatment has two wells"),
+        "reason": value.reason if len(each) else "no treatment has two wells",
     }
 
 

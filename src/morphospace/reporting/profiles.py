@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from morphospace.reporting.figures import COLOURS, new
 
 _ROWS = 60  # wells or treatments that a heat map can name
-_BINS = 40
+_BINS = 20
 
 
 def heat_map(values: NDArray[Any], labels: Sequence[str], controls: Sequence[bool], unit: str) -> Figure:
@@ -46,16 +46,24 @@ def heat_map(values: NDArray[Any], labels: Sequence[str], controls: Sequence[boo
 
 
 def replicates(alike: NDArray[Any], others: NDArray[Any], caption: str) -> Figure:
-    """Return the distributions of correlation of replicates and of matched random pairs, each of area 1."""
+    """Return the distributions of correlation of replicates and of matched random pairs, in shares of each kind."""
     figure = new(6.4, 3.2)
     axis = figure.subplots()
     edges = np.linspace(-1, 1, _BINS + 1)
-    style: dict[str, Any] = {"bins": edges, "density": True}
-    axis.hist(others, color="#999999", alpha=0.6, label=f"other compounds, same plates ({len(others):,} pairs)", **style)
-    axis.hist(
-        alike, histtype="step", linewidth=2, color=COLOURS[0], label=f"replicates ({len(alike):,} pairs)", **style
-    )
-    axis.set(xlabel="Pearson correlation of two wells", ylabel="density", xlim=(-1, 1))
+    grey: dict[str, Any] = {
+        "color": COLOURS[6],
+        "alpha": 0.6,
+        "label": f"other compounds, same plates ({len(others):,} pairs)",
+    }
+    blue: dict[str, Any] = {
+        "color": COLOURS[0],
+        "linewidth": 2,
+        "histtype": "step",
+        "label": f"replicates ({len(alike):,} pairs)",
+    }
+    for values, look in ((others, grey), (alike, blue)):
+        axis.hist(values, bins=edges.tolist(), weights=np.full(len(values), 1 / len(values)), **look)
+    axis.set(xlabel="Pearson correlation of two wells", ylabel="share of the pairs", xlim=(-1, 1))
     axis.set_title(caption, loc="left")
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=2)
     return figure

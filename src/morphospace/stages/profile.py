@@ -41,11 +41,10 @@ def run(
     named as pycytominer names them, so that its functions read the tables.
     """
     options = params.load()
-    chosen = options.profile
     with clock("profile", timings, profiles) as tally:
         cells = tables.read_parquet(embeddings, "embed")
         schema.check(cells, schema.METADATA, str(embeddings), key=schema.OBJECT_KEY)
-        settings = build.Settings(**chosen.model_dump(), seed=options.seed)
+        settings = _settings(options.profile, options.seed)
         made = build.build(cells, settings, str(embeddings))
         with files.replacing_folder(profiles) as folder:
             for name, table in zip(made._fields, made, strict=True):
@@ -60,6 +59,23 @@ def run(
             if len(found.alike):
                 figures.save(_replicates(found, scored), folder / "replicates.png")
         tally.items, tally.unit = len(cells), "cells"
+
+
+def _settings(chosen: params.Profile, seed: int) -> build.Settings:
+    """Return the section ``profile`` of ``params.yaml`` as the library takes it."""
+    return build.Settings(
+        site=chosen.site,
+        well=chosen.well,
+        treatment=chosen.treatment,
+        level=chosen.level,
+        normalize=chosen.normalize,
+        sphere=chosen.sphere,
+        sphere_regularization=chosen.sphere_regularization,
+        sphere_pool=chosen.sphere_pool,
+        align=chosen.align,
+        align_regularization=chosen.align_regularization,
+        seed=seed,
+    )
 
 
 def _record(cells: pd.DataFrame, made: build.Profiles, features: int) -> dict[str, Any]:

@@ -1,0 +1,166 @@
+"""The command ``profile``: profiles of sites, wells and treatments from any table of cells, sites or wells."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from morphospace import files, params, registry, schema, tables
+from morphospace.commands import _cells
+from morphospace.errors import InputError, ParameterError, SchemaError
+from morphospace.profiling import build
+from morphospace.profiling.features import METADATA_PREFIX
+
+MARK = "profiles.json"  # a folder that holds it was written by this command, and may be written again
+_TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
+_IMAGE_PREFIX = "Image_"  # CellProfiler's name of the image in front of Metadata_
+_IMAGE_NUMBER = "ImageNumber"  # CellProfiler's number of an image set
+
+
+class _Chosen(params.Profile):
+    """The section ``profile``, and what a table from elsewhere may need."""
+
+    missing: build.Missing
+
+
+def run(
+    table: Annotated[Path, typer.Argument(help="Parquet or CSV (.csv, .csv.gz): a row a cell, a site or a well.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write: sites, wells and treatments, as Parquet.")],
+    metadata: Annotated[
+        Path | None, typer.Option(help="CSV with Metadata_Plate, Metadata_Well and what else is known of the wells.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(help="OLD=NEW, a column's name: Metadata_broad_sample=Metadata_Compound; again.")
+    ] = None,
+    controls: Annotated[
+        str, typer.Option(help="COLUMN=VALUE of the negative controls, where no Metadata_PertType says negcon.")
+    ] = "",
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-S", help="KEY=VALUE of the section profile: sphere=zca, treatment=median; again."),
+    ] = None,
+    missing: Annotated[
+        str, typer.Option(help="A value that is no number: error, or drop its rows, or its features.")
+    ] = "error",
+    csv: Annotated[bool, typer.Option("--csv", help="Write CSV, gzipped, instead of Parquet.")] = False,
+) -> None:
+    """Make profiles of sites, wells and treatments from any table: ours, CellProfiler's, pycytominer's.
+
+    Features are the columns that start with Cells, Nuclei or Cytoplasm. Image_Metadata_Plate and the like lose their
+    Image_; a CellProfiler table without Metadata_Site has one for each ImageNumber. How profiles are made is said in
+    the section profile of params.yaml, where there is one here, and by --set.
+
+    A table of CellProfiler:  morphospace profile Cells.csv out --metadata plate_map.csv
+    --controls Metadata_Compound=DMSO --missing features
+    """
+    _cells.refuse_foreign(output, MARK, "profiles")
+    chosen = _chosen(change or [], missing)
+    cells = _renamed(_read(table), rename or [], table)
+    if metadata:
+        cells = _joined(cells, _renamed(_read(metadata), rename or [], metadata), table, metadata)
+    cells = _marked(_sited(cells), controls, table)
+    made = build.build(cells, build.Settings(**chosen.model_dump()), str(table))
+    with files.replacing_folder(output) as folder:
+        for name, rows in zip(made._fields, made, strict=True):
+            if csv:
+                rows.to_csv(folder / f"{name}.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
+            else:
+                rows.to_parquet(folder / f"{name}.parquet", index=False)
+        files.write_json(folder / MARK, {"table": str(table), "profile": chosen.model_dump()})
+    typer.echo(", ".join(f"{len(t):,} {n}" for n, t in zip(made._fields, made, strict=True)) + f" in {output}")
+
+
+def _chosen(changes: Sequence[str], missing: str) -> _Chosen:
+    """Return the settings of params.yaml, or the defaults where there is none, with what was said by hand."""
+    import yaml
+
+    values: dict[str, Any] = {**build.Settings()._asdict(), "missing": missing}
+    if Path("params.yaml").exists():
+        values |= params.load().profile.model_dump()
+    values = {key: value for key, value in values.items() if key in _Chosen.model_fields}
+    for change in changes:
+        key, value = _pair(change, "--set")
+        if key not in params.Profile.model_fields:
+            raise ParameterError(
+                f"--set: profile has no {key}{registry.nearest(key, list(params.Profile.model_fields))}"
+            )
+        values[key] = yaml.safe_load(value)
+    return registry.validated(_Chosen, values, "profile.")
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name or not value:
+        raise InputError(f"{option} {text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Return a table; names are text, so that plate 0012 stays 0012."""
+    if not path.name.endswith((".csv", ".csv.gz")):
+        return tables.read_parquet(path, "embed")
+    try:
+        names = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
+        text = {c: str for c in names if c.removeprefix(_IMAGE_PREFIX) in _TEXT}
+        # Copied in one piece: pandas warns of each column added to a table of hundreds as it was read.
+        return pd.read_csv(path, dtype=text, encoding="utf-8-sig").copy()
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path} is not a table: {error}") from None
+
+
+def _renamed(table: pd.DataFrame, renames: Sequence[str], path: Path) -> pd.DataFrame:
+    """Return the table with the names that people gave, and without CellProfiler's Image_ before Metadata_."""
+    columns = [str(c) for c in table.columns]
+    names = {c: c.removeprefix(_IMAGE_PREFIX) for c in columns if c.startswith(_IMAGE_PREFIX + METADATA_PREFIX)}
+    pairs = [_pair(text, "--rename") for text in renames]
+    names |= {old: new for old, new in pairs if old in table}
+    table = table.rename(columns=names)
+    if twice := sorted({str(c) for c in table.columns[table.columns.duplicated()]}):
+        raise SchemaError(f"{path} has two columns {twice[0]} once it is renamed; drop or rename one")
+    for name in _TEXT:
+        if name in table and not isinstance(table[name].dtype, pd.StringDtype):
+            table[name] = table[name].astype("str")
+    return table
+
+
+def _joined(cells: pd.DataFrame, known: pd.DataFrame, table: Path, metadata: Path) -> pd.DataFrame:
+    """Return the table with what the metadata know of each well."""
+    key = [schema.PLATE, schema.WELL]
+    schema.check(cells, key, str(table))
+    schema.check(known, key, str(metadata), key=key)
+    known = known[[c for c in known if c in key or str(c).startswith(METADATA_PREFIX)]]
+    both = [c for c in known if c in cells and c not in key]
+    found = cells.drop(columns=both).merge(known, on=key, how="left", indicator=True, validate="m:1")
+    if (lost := found["_merge"] == "left_only").any():
+        first = found[lost].iloc[0]
+        wells = len(found.loc[lost, key].drop_duplicates())
+        raise InputError(
+            f"{metadata} has no row for {wells} of {len(found[key].drop_duplicates())} wells of {table}: plate "
+            f"{first[schema.PLATE]}, well {first[schema.WELL]} is the first"
+        )
+    return found.drop(columns="_merge")
+
+
+def _sited(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with a site for each of CellProfiler's image numbers, where it names none."""
+    if schema.SITE in cells or _IMAGE_NUMBER not in cells:
+        return cells
+    return cells.assign(**{schema.SITE: cells[_IMAGE_NUMBER].astype("str")})
+
+
+def _marked(cells: pd.DataFrame, controls: str, table: Path) -> pd.DataFrame:
+    """Return the table with the negative controls marked as they were named."""
+    if not controls:
+        return cells
+    column, value = _pair(controls, "--controls")
+    if column not in cells:
+        raise SchemaError(f"--controls: {table} lacks {column}{registry.nearest(column, list(map(str, cells)))}")
+    negative = cells[column].astype("str") == value
+    if not negative.any():
+        near = registry.nearest(value, sorted(set(cells[column].astype("str"))))
+        raise InputError(f"--controls: {column} of {table} has no {value!r}{near}")
+    return cells.assign(**{schema.PERT_TYPE: negative.map({True: schema.NEGCON, False: schema.TREATED})})

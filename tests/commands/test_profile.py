@@ -1,0 +1,136 @@
+"""The command on tables of CellProfiler, pycytominer and ours."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from plates import FEATURES, experiment
+from typer.testing import CliRunner
+
+from morphospace import cli, files, schema
+from morphospace.commands import profile
+from morphospace.errors import InputError, ParameterError, SchemaError
+from morphospace.profiling import aggregate, features
+from morphospace.profiling.build import Settings, build
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No params.yaml here: the defaults count."""
+    monkeypatch.chdir(tmp_path)
+
+
+def wells(folder: str) -> pd.DataFrame:
+    return pd.read_parquet(f"{folder}/wells.parquet")
+
+
+def test_our_own_table_gives_what_the_stage_gives() -> None:
+    experiment().to_parquet("cells.parquet")
+    profile.run(Path("cells.parquet"), Path("out"), change=["treatment=median"])
+    made = build(experiment(), Settings(treatment="median"))
+    for name, table in zip(made._fields, made, strict=True):
+        pd.testing.assert_frame_equal(pd.read_parquet(f"out/{name}.parquet"), table)
+    assert files.read_json(Path("out/profiles.json"))["profile"]["treatment"] == "median"
+
+
+def test_a_table_of_objects_from_cellprofiler_is_read() -> None:
+    """ImageNumber for a site, Image_Metadata_, plate names like numbers, a NaN, and a plate map with the compounds."""
+    cells = experiment()
+    objects = cells[[schema.OBJECT, *FEATURES]].copy()
+    objects.insert(0, "ImageNumber", cells.groupby(schema.IMAGE_SET_KEY).ngroup() + 1)
+    objects["Image_Metadata_Plate"] = cells[schema.PLATE].str.replace("P", "000")
+    objects["Image_Metadata_Well"] = cells[schema.WELL]
+    objects["Image_Count_Cells"] = 6
+    objects["Cells_Texture_Odd"] = np.where(np.arange(len(objects)) == 5, np.nan, 1.5)
+    objects.to_csv("Cells.csv", index=False)
+    known = cells[[schema.PLATE, schema.WELL, schema.COMPOUND, schema.CONCENTRATION]].drop_duplicates()
+    known.assign(**{schema.PLATE: known[schema.PLATE].str.replace("P", "000")}).to_csv("map.csv", index=False)
+    with pytest.raises(InputError, match=r"Cells.csv: 1 of 144 rows .* Cells_Texture_Odd in row 5"):
+        profile.run(Path("Cells.csv"), Path("out"), Path("map.csv"), controls="Metadata_Compound=DMSO")
+    profile.run(Path("Cells.csv"), Path("out"), Path("map.csv"), controls="Metadata_Compound=DMSO", missing="features")
+    expected = build(cells, Settings())
+    np.testing.assert_allclose(wells("out")[FEATURES], expected.wells[FEATURES])
+    assert list(wells("out")[schema.PLATE].unique()) == ["0000", "0001", "0002"]
+    assert (wells("out")["Metadata_Object_Count"] == 12).all()
+    assert len(pd.read_parquet("out/treatments.parquet")) == 3
+
+
+def test_a_table_of_pycytominer_is_read_and_reads_ours() -> None:
+    cells = experiment()
+    theirs = features.pycytominer().aggregate(
+        cells, [*aggregate.WELL_KEY, schema.COMPOUND, schema.CONCENTRATION], operation="mean"
+    )
+    theirs.rename(columns={schema.COMPOUND: "Metadata_broad_sample"}).to_csv("theirs.csv.gz", index=False)
+    profile.run(
+        Path("theirs.csv.gz"), Path("out"), rename=["Metadata_broad_sample=Metadata_Compound"],
+        controls="Metadata_Compound=DMSO", csv=True,
+    )  # fmt: skip
+    ours = pd.read_csv("out/wells.csv.gz")
+    np.testing.assert_allclose(ours[FEATURES], build(theirs_as_ours(theirs), Settings()).wells[FEATURES])
+    again = features.pycytominer().normalize(
+        "out/wells.csv.gz", samples="Metadata_PertType == 'negcon'", method="mad_robustize"
+    )
+    assert again[FEATURES].shape == (12, 4)
+
+
+def theirs_as_ours(table: pd.DataFrame) -> pd.DataFrame:
+    kinds = np.where(table[schema.COMPOUND] == "DMSO", schema.NEGCON, schema.TREATED)
+    return table.assign(**{schema.PERT_TYPE: kinds})
+
+
+def test_the_command_line_takes_it_all() -> None:
+    experiment().to_csv("cells.csv", index=False)
+    found = CliRunner().invoke(cli.app, ["profile", "cells.csv", "out", "-S", "sphere=zca", "--set", "level=well"])
+    assert found.exit_code == 0, found.output
+    assert "24 sites, 12 wells, 3 treatments in out" in found.output
+    # Its own folder may be written again, another may not.
+    profile.run(Path("cells.csv"), Path("out"))
+    Path("other").mkdir()
+    Path("other/thesis.txt").write_text("keep")
+    with pytest.raises(InputError, match="other holds something else than profiles"):
+        profile.run(Path("cells.csv"), Path("other"))
+
+
+def test_wells_that_the_metadata_do_not_know_are_named() -> None:
+    experiment().to_csv("cells.csv", index=False)
+    known = experiment()[[schema.PLATE, schema.WELL]].drop_duplicates()
+    known.query("Metadata_Well != 'A02'").assign(Metadata_Extra=1).to_csv("map.csv", index=False)
+    with pytest.raises(InputError, match=r"map.csv has no row for 3 of 12 wells of cells.csv: plate P0, well A02"):
+        profile.run(Path("cells.csv"), Path("out"), Path("map.csv"))
+    pd.concat([known, known]).to_csv("map.csv", index=False)
+    with pytest.raises(SchemaError, match=r"map.csv has Metadata_Plate=P0, Metadata_Well=A01 more than once"):
+        profile.run(Path("cells.csv"), Path("out"), Path("map.csv"))
+
+
+def test_mistakes_of_options_say_what_is_right() -> None:
+    experiment().to_csv("cells.csv", index=False)
+
+    def run(**options: object) -> None:
+        profile.run(Path("cells.csv"), Path("out"), **options)  # type: ignore[arg-type]
+
+    with pytest.raises(SchemaError, match=r"lacks Metadata_Compund; did you mean 'Metadata_Compound'"):
+        run(controls="Metadata_Compund=DMSO")
+    with pytest.raises(InputError, match=r"has no 'dmso'.*DMSO"):
+        run(controls="Metadata_Compound=dmso")
+    with pytest.raises(InputError, match="'DMSO' is not of the form NAME=VALUE"):
+        run(controls="DMSO")
+    with pytest.raises(ParameterError, match="profile has no spere; did you mean 'sphere'"):
+        run(change=["spere=zca"])
+    with pytest.raises(ParameterError, match=r"profile.sphere is 'yes', should be 'none', 'zca' or 'pca'"):
+        run(change=["sphere='yes'"])
+    with pytest.raises(ParameterError, match=r"profile.missing is 'keep'"):
+        run(missing="keep")
+    with pytest.raises(SchemaError, match="two columns Metadata_Well once it is renamed"):
+        run(rename=["Metadata_Site=Metadata_Well"])
+
+
+def test_files_that_are_no_tables_are_refused() -> None:
+    with pytest.raises(InputError, match=r"none.csv is missing"):
+        profile.run(Path("none.csv"), Path("out"))
+    Path("empty.csv").write_text("")
+    with pytest.raises(InputError, match=r"empty.csv is not a table"):
+        profile.run(Path("empty.csv"), Path("out"))
+    Path("zip.csv.gz").write_text("a,b\n")
+    with pytest.raises(InputError, match=r"zip.csv.gz is not a table"):
+        profile.run(Path("zip.csv.gz"), Path("out"))
