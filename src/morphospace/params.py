@@ -68,7 +68,9 @@ class Synthesize(Options):
     size: Annotated[int, Field(ge=16, le=1024, multiple_of=8)]
     stride: Annotated[int, Field(ge=0, le=65_536)]
     channels: list[str]
-    scaling: Literal["percentile", "bit_depth", "positive"]
+    center: Literal["cell", "nucleus"]
+    mask: bool
+    scaling: Literal["percentile", "bit_depth", "positive", "log_flat"]
     low: Annotated[float, Field(ge=0, lt=100)]
     high: Annotated[float, Field(gt=0, le=100)]
     brightness: Positive
@@ -81,6 +83,10 @@ class Synthesize(Options):
             raise ValueError(f"low {self.low} is not below high {self.high}")
         if self.min_mean >= self.max_mean:
             raise ValueError(f"min_mean {self.min_mean:g} is not below max_mean {self.max_mean:g}")
+        if self.center == "nucleus" and self.stride:
+            raise ValueError(f"center nucleus and stride {self.stride} exclude each other; set stride to 0")
+        if not self.mask and self.center == "cell" and not self.stride:
+            raise ValueError("mask false needs center nucleus: without its mask the box of a cell says nothing")
         return self
 
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 from morphospace import params, schema
 from morphospace.errors import InputError, ParameterError
 from morphospace.imaging import crops, packs
-from morphospace.stages import synthesize
+from morphospace.stages import _crop_report, synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 60, 80
@@ -267,10 +267,10 @@ def test_many_compounds_share_a_page_and_the_rest_is_counted(plates: Plates) -> 
     drawn: list[Any] = []
     many = pd.concat([kept.assign(Metadata_MoA=f"moa {i}") for i in range(20)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthesize.drawing, "contact_sheet", lambda r, t: drawn.append((r, t)))
-        patch.setattr(synthesize.figures, "save", lambda *_: None)
+        patch.setattr(_crop_report.drawing, "contact_sheet", lambda r, t: drawn.append((r, t)))
+        patch.setattr(_crop_report.figures, "save", lambda *_: None)
         options = params.load(ROOT / "params.yaml").synthesize
-        synthesize._draw(many, options, 3, plates.root / "crops", plates.root / "pictures")
+        _crop_report.draw(many, options, 3, plates.root / "crops", plates.root / "pictures")
     rows, title = drawn[0]
     assert len(rows) == 14
     assert title.endswith("14 of 20 shown")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphospace.errors import InputError
-from morphospace.imaging import codec, composite, crops, packs, tiff
+from morphospace.imaging import codec, composite, crops, flat, nuclei, packs, tiff
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Field:
     well: str
     site: str
     images: list[Path]  # one a channel
-    illuminations: list[Path]
+    illuminations: list[Path]  # or flat fields, where the rule takes logarithms
     labels: Path  # the pack of the plate
     numbers: NDArray[np.int64]  # in the label image
     boxes: NDArray[np.int64]
@@ -49,6 +49,8 @@ class Rule:
     brightness: float
     min_mean: float  # a tile whose mean inside the cell, 0 to 1, is lower is not made
     max_mean: float
+    mask: bool = True  # whether a tile shows its cell alone
+    log: bool = False  # of the image over the flat field of its plate, each image by its own range (004-06)
 
 
 class Tiles(NamedTuple):
@@ -72,6 +74,25 @@ def measure(field: Field) -> NDArray[np.int64]:
     )
 
 
+def locate(field: Field, size: int, mask: bool) -> nuclei.Windows:
+    """Return the windows of `size` px round the nuclei of an image set, from its label images alone.
+
+    Raises
+    ------
+    InputError
+        When the labels cannot be read, or a cell has another number of pixels than the table says.
+    """
+    labels = packs.read_labels(field.labels, field.well, field.site)
+    counts = np.bincount(labels["Cells"].ravel(), minlength=int(field.numbers.max()) + 1)[field.numbers]
+    for number, count, area in zip(field.numbers, counts, field.areas, strict=True):
+        if count != np.nan_to_num(area).round():
+            raise InputError(
+                f"{field.name}: cell {number} has {count} px, the table says {area:g} px; the label image and the "
+                "table are of different runs"
+            )
+    return nuclei.windows(labels["Cells"], labels["Nuclei"], field.numbers, size, mask)
+
+
 def cut(field: Field, rule: Rule) -> Tiles:
     """Return the tiles of the cells of an image set, those left out whose mean is not within the rule's.
 
@@ -81,21 +102,21 @@ def cut(field: Field, rule: Rule) -> Tiles:
         When an image, an illumination function or the labels cannot be read or do not fit each other and the table.
     """
     images, lights, labels = _read(field)
-    depths = [tiff.full_scale(image.dtype) for image in images]
-    scales = rule.scales or [
-        composite.by_image(composite.share(image, light, depth), rule.brightness)
-        for image, light, depth in zip(images, lights, depths, strict=True)
-    ]
+    if rule.log:
+        logs = [flat.log_ratio(image, np.asarray(light)) for image, light in zip(images, lights, strict=True)]
+        scales = [flat.by_range(values, rule.brightness) for values in logs]
+    else:
+        scales = rule.scales or [composite.by_image(shares, rule.brightness) for shares in _shares(images, lights)]
     named = []
     counted = np.zeros((len(images), 2), dtype=np.int64)
     means = np.full(len(field.members), np.nan)
     for i in (i for i, member in enumerate(field.members) if member):
+        where = crops.window(field.boxes[i])
         try:
-            inside = crops.inside(labels, int(field.numbers[i]), field.boxes[i], field.areas[i])
+            inside = _inside(field, i, labels, rule.mask)
         except InputError as error:
             raise InputError(f"{field.name}: {error}") from None
-        where = crops.window(field.boxes[i])
-        shares = [composite.share(im[where], li[where], d) for im, li, d in zip(images, lights, depths, strict=True)]
+        shares = [values[where] for values in logs] if rule.log else _shares(images, lights, where)
         planes = composite.compose(shares, inside, scales)
         means[i] = composite.mean(planes, inside, scales[0].floor)
         if not rule.min_mean <= means[i] <= rule.max_mean:
@@ -104,6 +125,25 @@ def cut(field: Field, rule: Rule) -> Tiles:
         counted[:, 1] += np.count_nonzero(inside)
         named.append((field.members[i], codec.encode_tile(crops.centre(planes, rule.size))))
     return Tiles(named, counted, means, scales)
+
+
+def _inside(field: Field, i: int, labels: NDArray[np.integer[Any]], mask: bool) -> NDArray[np.bool_]:
+    """Return which pixels of its box or window a tile shows: the cell's, or all."""
+    if not mask:
+        return np.ones(tuple(crops.sides(field.boxes[i : i + 1])[0]), dtype=np.bool_)
+    return crops.inside(labels, int(field.numbers[i]), field.boxes[i], field.areas[i])
+
+
+def _shares(
+    images: list[tiff.Pixels],
+    lights: list[NDArray[np.float32]],
+    where: tuple[slice, slice] = (slice(None), slice(None)),
+) -> list[NDArray[np.float64]]:
+    """Return the corrected intensities of each channel in a window, as shares of the full scale."""
+    return [
+        composite.share(image[where], light[where], tiff.full_scale(image.dtype))
+        for image, light in zip(images, lights, strict=True)
+    ]
 
 
 def _read(field: Field) -> tuple[list[tiff.Pixels], list[NDArray[np.float32]], NDArray[np.integer[Any]]]:

@@ -1,6 +1,7 @@
 """Cut one PNG a cell, packed in a ZIP a plate (000-06, 000-09 to 000-15)."""
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,21 +13,18 @@ from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, track
 
 from morphospace import files, params, registry, schema, tables
 from morphospace.errors import InputError, ParameterError
-from morphospace.imaging import chunks, codec, composite, crops, packs
-from morphospace.imaging.fields import Field, Rule, Tiles, cut, measure
-from morphospace.reporting import crops as drawing
-from morphospace.reporting import figures
+from morphospace.imaging import chunks, composite, crops, flat, nuclei, packs
+from morphospace.imaging.fields import Field, Rule, Tiles, cut, locate, measure
 from morphospace.reporting.clock import clock
+from morphospace.stages import _crop_report as report
 
 logger = logging.getLogger(__name__)
 
-_ROWS, _COLUMNS = 14, 10  # of the contact sheet
 _PIECE = 512  # tiles that a process holds in memory
-TOO_DARK, TOO_BRIGHT = "too_dark", "too_bright"  # a tile whose mean is beyond synthesize.min_mean, max_mean
 
 
 def run(
@@ -43,8 +41,8 @@ def run(
     """Cut one PNG a cell, packed in a ZIP a plate.
 
     What lies outside the cell is 0; a cell larger than the tile in either direction is dropped and counted; nothing is
-    resampled. With a stride, whole fields are cut into squares. Intensities are scaled by one rule a plate and channel,
-    or an image and channel: see `synthesize` in params.yaml.
+    resampled. With a stride, whole fields are cut into squares; with `center: nucleus`, a square round each nucleus.
+    Intensities are scaled by one rule a plate and channel, or an image and channel: see `synthesize` in params.yaml.
     """
     options = params.load().synthesize
     with clock("synthesize", timings, packs_folder, table) as tally:
@@ -52,14 +50,23 @@ def run(
         channels = _channels(options.channels, schema.channels(sets))
         found = _objects(objects / "objects.parquet")
         margin = chunks.margin(crops.boxes(found), options.size, options.stride) if options.stride else 0.0
-        cells = _cells(found, options, objects / "objects.parquet")
-        fields = _fields(cells, sets, channels, raw, illumination, objects, options.stride > 0)
-        scaling, kept_pixels = _write_packs(fields, cells, options, channels, packs_folder)
+        with tempfile.TemporaryDirectory() as folder:
+            lights = illumination
+            if options.scaling == "log_flat":
+                lights = _flat_fields(sets, found, channels, raw, Path(folder))
+            of = (sets, channels, raw, lights, objects, options.stride > 0)
+            windows = None
+            if options.center == "nucleus":
+                uncut = _fields(found.assign(**{schema.CROP_FILE: ""}), *of)
+                windows = _windows([field for fields in uncut.values() for field in fields], options)
+            cells = _cells(found, options, objects / "objects.parquet", windows)
+            fields = _fields(cells, *of, windows)
+            scaling, kept_pixels = _write_packs(fields, cells, options, channels, packs_folder)
         with files.replacing(table) as aside:
             cells.to_parquet(aside, index=False)
-        summary = _metrics(cells, options, channels, scaling, kept_pixels)
-        files.write_json(metrics, summary | (_chunked(cells, options.stride, margin) if options.stride else {}))
-        _draw(cells, options, len(channels), packs_folder, pictures)
+        summary = report.metrics(cells, options, channels, scaling, kept_pixels)
+        files.write_json(metrics, summary | (report.chunked(cells, options.stride, margin) if options.stride else {}))
+        report.draw(cells, options, len(channels), packs_folder, pictures)
         tally.items, tally.unit = len(cells), "cells"
 
 
@@ -82,12 +89,22 @@ def _objects(path: Path) -> pd.DataFrame:
     return found.sort_values(schema.OBJECT_KEY, ignore_index=True)
 
 
-def _cells(objects: pd.DataFrame, options: params.Synthesize, path: Path) -> pd.DataFrame:
+def _cells(
+    objects: pd.DataFrame, options: params.Synthesize, path: Path, windows: nuclei.Windows | None
+) -> pd.DataFrame:
     """Return the table of what is to be cut, cells or chunks, with status and file name."""
     cells = chunks.cut(objects, options.size, options.stride) if options.stride else objects
+    if windows:
+        cells = nuclei.add(cells, windows)
     boxes = crops.boxes(cells)
-    cells[schema.CROP_STATUS] = (chunks if options.stride else crops).statuses(boxes, options.size)
+    found = (chunks if options.stride else crops).statuses(boxes, options.size)
+    cells[schema.CROP_STATUS] = windows.statuses if windows else found
     kept = cells[schema.CROP_STATUS] == schema.KEPT
+    if not kept.any() and windows:
+        raise InputError(
+            f"none of the {len(cells):,} cells of {path} has a nucleus {options.size // 2} px from every edge of its "
+            "field; lower synthesize.size"
+        )
     if not kept.any() and options.stride:
         raise InputError(
             f"none of the {len(cells):,} fields of {path} holds a square of {options.size} px: the longest is "
@@ -103,6 +120,27 @@ def _cells(objects: pd.DataFrame, options: params.Synthesize, path: Path) -> pd.
     return cells
 
 
+def _flat_fields(sets: pd.DataFrame, cells: pd.DataFrame, channels: list[str], raw: Path, folder: Path) -> Path:
+    """Write the flat field of each plate with cells and each channel into a folder, and return it (004-05)."""
+    plates = sets[sets[schema.PLATE].isin(cells[schema.PLATE])].groupby(schema.PLATE)
+    tasks = [
+        (plate, c, [tables.image_path(raw, row, c) for _, row in g.iterrows()]) for plate, g in plates for c in channels
+    ]
+    found = Parallel(n_jobs=files.jobs(), return_as="generator")(delayed(flat.flat_field)(paths) for *_, paths in tasks)
+    shown = track(found, "flat fields", len(tasks), console=Console(stderr=True), transient=True)
+    for (plate, channel, _), field in zip(tasks, shown, strict=True):
+        np.save(folder / f"{plate}_{channel}.npy", field)
+    return folder
+
+
+def _windows(fields: list[Field], options: params.Synthesize) -> nuclei.Windows:
+    """Return the windows round the nuclei of the cells of all image sets, in their order (004-07)."""
+    jobs = (delayed(locate)(field, options.size, options.mask) for field in fields)
+    found = Parallel(n_jobs=files.jobs(), return_as="generator")(jobs)
+    shown = list(track(found, "nuclei", len(fields), console=Console(stderr=True), transient=True))
+    return nuclei.Windows(*(np.concatenate(parts) for parts in zip(*shown, strict=True)))
+
+
 def _fields(
     cells: pd.DataFrame,
     sets: pd.DataFrame,
@@ -111,6 +149,7 @@ def _fields(
     illumination: Path,
     objects: Path,
     chunked: bool,
+    windows: nuclei.Windows | None = None,
 ) -> dict[str, list[Field]]:
     """Return the image sets that have cells, by plate."""
     places = {key: i for i, key in enumerate(sets[schema.IMAGE_SET_KEY].itertuples(index=False, name=None))}
@@ -131,8 +170,8 @@ def _fields(
             labels=objects / f"{plate}.zip",
             # A chunk is a part of the only object of its label image.
             numbers=np.ones_like(group[schema.OBJECT]) if chunked else group[schema.OBJECT].to_numpy(dtype=np.int64),
-            boxes=crops.boxes(group),
-            areas=group[crops.AREA].to_numpy(dtype=np.float64),
+            boxes=windows.boxes[group.index] if windows else crops.boxes(group),
+            areas=windows.areas[group.index] if windows else group[crops.AREA].to_numpy(dtype=np.float64),
             members=group[schema.CROP_FILE].tolist(),
         )
         plates.setdefault(plate, []).append(field)
@@ -168,7 +207,8 @@ def _write_packs(
 
         for plate, fields in plates.items():
             scales = _scales(plate, each(measure, fields), options, channels)
-            rule = Rule(options.size, scales, options.brightness, options.min_mean, options.max_mean)
+            means = options.min_mean, options.max_mean
+            rule = Rule(options.size, scales, options.brightness, *means, options.mask, options.scaling == "log_flat")
             packs.write(aside / f"{plate}.zip", _unpack(each(cut, pieces[plate], rule), done))
             names = [plate] * len(pieces[plate]) if scales else [piece.name for piece in pieces[plate]]
             scaling |= dict(zip(names, (tiles.scales for tiles in done[-len(names) :]), strict=True))
@@ -185,7 +225,7 @@ def _scales(
 
     The histograms are only asked for when they are needed.
     """
-    if options.scaling == "positive":
+    if options.scaling in ("positive", "log_flat"):
         return None
     if options.scaling == "bit_depth":
         return [composite.by_bit_depth(options.brightness)] * len(channels)
@@ -209,7 +249,7 @@ def _drop(cells: pd.DataFrame, means: NDArray[np.float64], options: params.Synth
     if not options.stride and (options.min_mean, options.max_mean) == (0, 1):
         return
     cells[schema.CROP_MEAN] = means
-    for status, beyond in ((TOO_DARK, means < options.min_mean), (TOO_BRIGHT, means > options.max_mean)):
+    for status, beyond in ((report.TOO_DARK, means < options.min_mean), (report.TOO_BRIGHT, means > options.max_mean)):
         cells.loc[beyond, [schema.CROP_STATUS, schema.CROP_FILE]] = [status, ""]
     if not (cells[schema.CROP_STATUS] == schema.KEPT).any():
         raise InputError(
@@ -217,78 +257,3 @@ def _drop(cells: pd.DataFrame, means: NDArray[np.float64], options: params.Synth
             f"{options.max_mean:g}: they go from {np.nanmin(means):.3g} to {np.nanmax(means):.3g}; "
             "change synthesize.min_mean and max_mean"
         )
-
-
-def _metrics(
-    cells: pd.DataFrame,
-    options: params.Synthesize,
-    channels: list[str],
-    scaling: dict[str, list[composite.Scale]],
-    pixels: NDArray[np.int64],
-) -> dict[str, Any]:
-    """Return the counts of cells, and per channel the range of the scales (shares of full scale) and the saturation."""
-    status = cells[schema.CROP_STATUS]
-    longest = crops.sides(crops.boxes(cells[status != crops.EMPTY])).max(axis=1)
-    of = "images" if options.scaling == "positive" else "plates"
-    per_channel = {}
-    for i, name in enumerate(channels):
-        facts = composite.summary([scales[i] for scales in scaling.values()], of)
-        per_channel[name] = facts | {"saturated_share": round(float(pixels[i, 0] / pixels[i, 1]), 6)}
-    reasons = [crops.TOO_LARGE, crops.EMPTY] + [TOO_DARK, TOO_BRIGHT] * (schema.CROP_MEAN in cells)
-    return {
-        "cells": len(cells),
-        "kept": int((status == schema.KEPT).sum()),
-        **{reason: int((status == reason).sum()) for reason in reasons},
-        "kept_share": round(float((status == schema.KEPT).mean()), 6),
-        "size": options.size,
-        "scaling": options.scaling,
-        "longest_side": {"median": float(np.median(longest)), "p99": float(np.percentile(longest, 99))},
-        "channels": per_channel,
-    }
-
-
-def _chunked(cells: pd.DataFrame, stride: int, margin: float) -> dict[str, Any]:
-    """Return what is true of chunks only: how dense the grid is, and what of the fields is in no chunk."""
-    fields = len(cells[schema.IMAGE_SET_KEY].drop_duplicates())
-    too_small = int((cells[schema.CROP_STATUS] == chunks.TOO_SMALL).sum())
-    logger.info(
-        "synthesize: %d chunks of %d fields, one every %d px; %.1f %% of the pixels, at the right and at the bottom, "
-        "are in none; %d fields are too small",
-        *(len(cells) - too_small, fields, stride, 100 * margin, too_small),
-    )
-    return {"stride": stride, "fields": fields, chunks.TOO_SMALL: too_small, "margin_share": round(margin, 6)}
-
-
-def _draw(cells: pd.DataFrame, options: params.Synthesize, channels: int, folder: Path, pictures: Path) -> None:
-    """Draw the histograms of sizes and of means, where there are such, and the contact sheet."""
-    noun = "chunks" if options.stride else "cells"
-    kept = cells[cells[schema.CROP_STATUS] == schema.KEPT]
-    by = schema.MOA if kept[schema.MOA].nunique() > 2 else schema.COMPOUND
-    if kept[by].nunique() < 2:
-        by = "field"
-        kept = kept.assign(field=[" ".join(dict.fromkeys(key)) for key in kept[schema.IMAGE_SET_KEY].to_numpy()])
-    # Negative controls first, then by name.
-    order = kept.groupby(by)[schema.PERT_TYPE].agg(lambda t: bool((t != schema.NEGCON).all())).reset_index()
-    names = order.sort_values([schema.PERT_TYPE, by])[by].tolist()
-    rows = []
-    for name in names[:_ROWS]:
-        of_name = kept[kept[by] == name]
-        spread = of_name.iloc[np.unique(np.linspace(0, len(of_name) - 1, _COLUMNS).round().astype(int))]
-        tiles = [
-            codec.decode_tile(packs.read(folder / f"{plate}.zip", [member])[0], channels)
-            for plate, member in zip(spread[schema.PLATE], spread[schema.CROP_FILE], strict=True)
-        ]
-        rows.append((f"{name} ({len(of_name):,})", tiles))
-    title = f"{noun} by {by.removeprefix('Metadata_')}, evenly spaced through the table"
-    if len(names) > _ROWS:
-        title += f"; {_ROWS} of {len(names)} shown"
-    with files.replacing_folder(pictures) as aside:
-        if not options.stride:
-            sides = crops.sides(crops.boxes(cells[cells[schema.CROP_STATUS] != crops.EMPTY]))
-            figures.save(drawing.size_histogram(sides, options.size), aside / "size_histogram.png")
-        if schema.CROP_MEAN in cells:
-            means = cells[schema.CROP_MEAN].dropna().to_numpy()
-            figures.save(
-                drawing.mean_histogram(means, options.min_mean, options.max_mean, noun), aside / "mean_histogram.png"
-            )
-        figures.save(drawing.contact_sheet(rows, title), aside / "contact_sheet.png")
