@@ -38,7 +38,7 @@ def test_a_treatment_is_the_statistic_of_sites_or_of_wells(cells: pd.DataFrame) 
 @pytest.mark.parametrize("level", ["site", "well"])
 def test_z_scores_take_away_what_plates_add(cells: pd.DataFrame, level: Any) -> None:
     """The plates differ by a shift and a factor; after standardising, replicates agree across plates."""
-    wells = build(cells, Settings(level=level)).wells
+    wells = build(cells, Settings(level=level, normalize="standardize")).wells
     treated = wells[wells[schema.PERT_TYPE] == schema.TREATED].groupby(schema.CONCENTRATION)["Nuclei_B"]
     controls = wells[wells[schema.PERT_TYPE] == schema.NEGCON].groupby(schema.PLATE)[FEATURES].mean()
     np.testing.assert_allclose(controls, 0, atol=1e-9)
@@ -173,7 +173,7 @@ def test_published_well_means_give_sane_profiles(real_data: Path) -> None:
     """632 wells, 516 features, 103 treatments and DMSO; the controls of each plate become the origin and the unit."""
     table = ljosa(real_data)
     assert table.shape[0] == 632
-    made = build(table, Settings())
+    made = build(table, Settings(normalize="standardize"))
     names = features.feature_columns(made.wells)
     assert (len(made.treatments), len(names)) == (104, 516)
     controls = made.wells[made.wells[schema.PERT_TYPE] == schema.NEGCON].groupby(schema.PLATE)

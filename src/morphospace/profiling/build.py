@@ -45,7 +45,7 @@ class Settings(NamedTuple):
     well: Statistic = "mean"
     treatment: Statistic = "mean"
     level: Level = "site"
-    normalize: Method = "standardize"
+    normalize: Method = "pooled"
     sphere: Sphere = "none"
     sphere_regularization: float = 1.0
     sphere_pool: Pool = "all"

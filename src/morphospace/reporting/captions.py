@@ -56,6 +56,18 @@ _CAPTIONS = [
         "space is unused.",
     ),
     (
+        "profile/treatments",
+        "Treatments, feature by feature",
+        "How far each treatment lies from the negative controls of its plates. Doses and compounds of one mechanism "
+        "should look alike; rows as pale as the controls' did nothing that the features show.",
+    ),
+    (
+        "profile/replicates",
+        "Are replicates alike?",
+        "Correlation of wells of one treatment, beside wells of other compounds on the same plates. The further the "
+        "line lies to the right of the grey, the more a profile says of its treatment.",
+    ),
+    (
         "latent/*walk*",
         "Walks through the latent space",
         "One latent dimension changes along a row, all others stay. A dimension in use changes one thing smoothly; "
