@@ -14,6 +14,8 @@ Three rules, of one formula: ``floor + round((255 - floor) * clip(brightness * (
 - ``positive``: low and high lie one standard deviation below and above the mean of all pixels of the *image*, one
   channel of one field: z-score, clipped to -1..1, plus 1, over 2 (003-02). The floor is 1. How bright an image is
   beside others, which may be biology, is lost: the rule is for stained tissue, where it is mostly the stain's.
+
+``log_flat`` uses the same formula on other numbers than shares: see `flat`.
 """
 
 from collections.abc import Sequence
