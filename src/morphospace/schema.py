@@ -37,6 +37,8 @@ SPLIT = "Split"  # train, validation or test
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 LATENT_PREFIX = "Cells_Latent_"
 
+MODEL, WEIGHTS = "model", "weights"  # attributes of an embedding table: the model's fingerprint, SHA-256 of its weights
+
 SOURCE = "Source"  # file or pack that a person named
 RECONSTRUCTION = "Reconstruction"  # file that was drawn of it
 KL = "KL"  # of an image's posterior from the prior, nats

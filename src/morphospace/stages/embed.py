@@ -53,7 +53,9 @@ def run(
         tiles = packs.tiles(crops, table, len(card["channels"]), card["size"], files.scratch("tiles", "decoded"))
         mean, logvar = _encode(model, tiles)
         with files.replacing(embeddings) as aside:
-            _table(table, mean).to_parquet(aside, index=False)
+            found = _table(table, mean)
+            found.attrs = embedding.origin(card)
+            found.to_parquet(aside, index=False)
         side = schema.TEST if (table[schema.SPLIT] == schema.TEST).any() else schema.TRAIN
         rows = np.flatnonzero(table[schema.SPLIT] == side)
         chosen = mean[rows], None if logvar is None else logvar[rows]

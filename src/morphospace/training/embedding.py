@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from morphospace import files
+from morphospace import files, schema
 from morphospace.errors import InputError
 from morphospace.models import _build
 from morphospace.models._base import Model
@@ -128,6 +128,11 @@ def load_model(folder: Path) -> tuple[Model, dict[str, Any]]:
         raise InputError(f"{path} is not the file that {CARD} was written with: its SHA-256 is another; {_AGAIN}")
     model.load_state_dict(weights)
     return model.to(device()).eval(), card.model_dump()
+
+
+def origin(card: Mapping[str, Any]) -> dict[str, str]:
+    """Return what names a model beyond doubt; an embedding table carries it (pandas writes attributes to Parquet)."""
+    return {schema.MODEL: str(card["fingerprint"]), schema.WEIGHTS: str(card["weights"])}
 
 
 def device() -> torch.device:
