@@ -23,6 +23,7 @@ COMMANDS = {
     "reconstruct": "Draw any crops as a trained model does, with the score of each.",
     "score": "Score an embedding: classifiers on held-out groups, beside their floors; UMAPs.",
     "profile": "Make profiles of sites, wells and treatments from any table: ours, CellProfiler's, pycytominer's.",
+    "search": "Find the cells, wells or treatments nearest to a crop or a cell, by tags.",
     "cross": "Train one model a class, and score each on the held-out cells of every class.",
     "shapes": "Embed the outlines of objects, and score them beside older descriptors.",
     "rent": "Train one experiment on a rented spot GPU that always ends, and bring it back.",

@@ -1,6 +1,6 @@
 """Building a database from an embedding table, and asking it for the nearest cells, wells or treatments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from morphospace import schema
 from morphospace.errors import InputError
-from morphospace.search import levels, store
+from morphospace.search import approximate, levels, store
 from morphospace.search.exact import METRICS, Exact, Metric
 from morphospace.search.levels import Level
 from morphospace.search.store import About, Crops, Step
@@ -60,19 +60,21 @@ def build(
     rows = table.drop(columns=schema.latent_columns(table)).reset_index(drop=True)
     groups = {level: levels.grouped(rows, vectors, level) for level in levels.LEVELS if level != "cell"}
     counts = {"cell": len(rows)} | {level: len(found[0]) for level, found in groups.items()}
-    about = About(
-        store.FORMAT,
-        key,
-        origin.get("model", ""),
-        origin.get("weights", ""),
-        vectors.shape[1],
-        counts,
-        bool(crops),
-        None,
-    )
     with store.explained(uri):
-        store.write(uri, about, {k: v[0] for k, v in groups.items()}, {k: v[1] for k, v in groups.items()})
-        store.write_cells(uri, key, rows, vectors, crops, step)
+        store.write_groups(uri, key, groups)
+        cells = store.write_cells(uri, key, rows, vectors, crops, step)
+        probes, recall = (None, None) if len(rows) <= exact_up_to else approximate.index(cells, vectors)
+        about = About(
+            store.FORMAT,
+            key,
+            origin.get(schema.MODEL, ""),
+            origin.get(schema.WEIGHTS, ""),
+            vectors.shape[1],
+            counts,
+            crops is not None,
+            probes,
+            recall,
+        )
         store.finish(uri, about)
     return about
 
@@ -126,6 +128,31 @@ class Database:
         found = np.flatnonzero((self.table(level)[levels.ID] == name).to_numpy())
         return int(found[0]) if len(found) else None
 
+    def exact(self, level: Level, metric: Metric) -> bool:
+        """Whether `nearest` looks at every row: always, but for the cosine over more cells than ``EXACT_UP_TO``."""
+        return level != "cell" or metric != approximate.METRIC or self.about.recall is None
+
+    def check_model(self, origin: Mapping[str, str], name: str) -> None:
+        """Refuse a model that did not make the embeddings.
+
+        Raises
+        ------
+        InputError
+            When it is another, or the embedding table does not say which model made it.
+        """
+        mine = (self.about.model, self.about.weights)
+        theirs = (origin[schema.MODEL], origin[schema.WEIGHTS])
+        if not any(mine):
+            raise InputError(
+                f"the embeddings do not say which model made them, and {name} is {theirs[0]}: run `dvc repro -f embed`"
+            )
+        if mine != theirs:
+            said = [f"{model} (weights {weights[:8]})" for model, weights in (mine, theirs)]
+            raise InputError(
+                f"the embeddings are of model {said[0]}, {name} is {said[1]}: their spaces have nothing in common; run "
+                "`dvc repro embed`, or name the model that made them"
+            )
+
     def nearest(
         self,
         vector: NDArray[np.floating[Any]],
@@ -170,12 +197,20 @@ class Database:
             raise InputError(f"a query is {self.about.z_dim} finite numbers, as the embeddings; this is {asked.shape}")
         if metric not in METRICS:
             raise InputError(f"metric {metric!r} is none of {', '.join(METRICS)}")
-        mask = self.tags(level).mask(with_, without)
-        if leave_out:
-            mask = np.ones(len(self.table(level)), dtype=np.bool_) if mask is None else mask
-            mask[list(leave_out)] = False
-        rows, distances = self._search(level).nearest(asked, metric, top, mask)
-        return _said(self.table(level), rows, distances)
+        tags = self.tags(level)
+        mask = tags.mask(with_, without)
+        if level == "cell" and self.about.probes:
+            filters = tags.wanted(with_), tags.wanted(without)
+            with store.explained(self.uri):
+                found = approximate.nearest(
+                    self._open(level), asked, metric, top, self.about.probes, filters, leave_out
+                )
+        else:
+            if leave_out:
+                mask = np.ones(len(self.table(level)), dtype=np.bool_) if mask is None else mask
+                mask[list(leave_out)] = False
+            found = self._search(level).nearest(asked, metric, top, mask)
+        return _said(self.table(level), *found)
 
     def crops(self, rows: Sequence[int]) -> list[bytes]:
         """Return the PNGs of some cells, in the order asked for.

@@ -7,7 +7,7 @@ never sees half of one. The same holds in a folder and in a bucket, where nothin
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from morphospace.errors import InputError
 from morphospace.search import levels
 
 FORMAT = 1  # of the tables; another is built anew
-ABOUT, VECTOR, CROP = "about", "vector", "crop"
+ABOUT, VECTOR, CROP, NUMBER = "about", "vector", "crop", "row"
 _ROWS = 2048  # a batch that is written
 Crops = Callable[[pd.DataFrame], list[bytes]]
 Step = Callable[[int], None]
@@ -42,8 +42,9 @@ class About(NamedTuple):
         How many cells, wells and treatments.
     crops
         Whether it holds the pictures of the cells.
-    recall
-        Of the approximate index over the cells; None when there is no index, and every search is exact.
+    probes, recall
+        Of the approximate index over the cells: how many of its parts a search looks into, and the share of the exact
+        neighbours that it finds so, as measured; None when there is no index, and every search is exact.
     """
 
     format: int
@@ -53,6 +54,7 @@ class About(NamedTuple):
     z_dim: int
     rows: dict[str, int]
     crops: bool
+    probes: int | None
     recall: float | None
 
 
@@ -69,16 +71,14 @@ def read(uri: str) -> About | None:
         if ABOUT not in names(database):
             return None
         said = json.loads(database.open_table(ABOUT).to_arrow()["text"][0].as_py())
-    return About(**said) if said.get("format") == FORMAT else None
+    return About(**said) if said.get("format") == FORMAT and set(said) == set(About._fields) else None
 
 
-def write(uri: str, about: About, tables: dict[levels.Level, pd.DataFrame], vectors: dict[levels.Level, Any]) -> Any:
-    """Write wells and treatments, the small tables."""
+def write_groups(uri: str, key: str, groups: Mapping[levels.Level, tuple[pd.DataFrame, levels.Floats]]) -> None:
+    """Write the rows and the vectors of wells and of treatments, the small tables."""
     database = connect(uri)
-    for level in tables:
-        whole = _table(tables[level], vectors[level])
-        database.create_table(name(level, about.key), whole, mode="overwrite")
-    return database
+    for level, (rows, vectors) in groups.items():
+        database.create_table(name(level, key), _table(rows, vectors), mode="overwrite")
 
 
 def write_cells(
@@ -91,7 +91,7 @@ def write_cells(
     def batches() -> Iterator[pa.RecordBatch]:
         for start in range(0, len(table), _ROWS):
             rows = table.iloc[start : start + _ROWS]
-            part = _table(rows, vectors[start : start + _ROWS])
+            part = _table(rows, vectors[start : start + _ROWS], start)
             if crops:
                 part = part.append_column(schema.field(CROP), pa.array(crops(rows), pa.large_binary()))
             yield from part.cast(schema).combine_chunks().to_batches()
@@ -118,7 +118,7 @@ def columns(table: Any, wanted: Sequence[str]) -> pa.Table:
 
 def frame(table: Any) -> pd.DataFrame:
     """Return the metadata of all rows: neither vectors nor crops."""
-    found: pd.DataFrame = columns(table, [c for c in table.schema.names if c not in (VECTOR, CROP)]).to_pandas()
+    found: pd.DataFrame = columns(table, [c for c in table.schema.names if c not in (VECTOR, CROP, NUMBER)]).to_pandas()
     return found
 
 
@@ -165,7 +165,17 @@ def explained(uri: str) -> Iterator[None]:
         raise InputError(f"{uri} cannot be used as a database: {said}; name another --database, or delete it") from None
 
 
-def _table(rows: pd.DataFrame, vectors: levels.Floats) -> pa.Table:
+def _table(rows: pd.DataFrame, vectors: levels.Floats, start: int = 0) -> pa.Table:
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
-    found = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
-    return found.append_column(VECTOR, pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
+    columns = {str(c): _column(rows[c]) for c in rows.columns}
+    columns[NUMBER] = pa.array(np.arange(start, start + len(rows)))
+    return pa.table(columns | {VECTOR: pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+
+
+def _column(values: "pd.Series[Any]") -> pa.Array:
+    """Return a column without nulls, which a filter would leave out on both sides: NaN or an empty text instead."""
+    if pd.api.types.is_numeric_dtype(values):
+        return pa.array(values.to_numpy(dtype=np.float64 if values.isna().any() else None, na_value=np.nan))
+    if len(values) and isinstance(values.iloc[0], list):
+        return pa.array(values.to_list(), pa.list_(pa.string()))
+    return pa.array(["" if v is None else v for v in levels.text(values)], pa.string())
