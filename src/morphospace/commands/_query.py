@@ -20,6 +20,7 @@ from morphospace.search.tags import nearest
 
 CARD = "model.json"
 CONTROLS = "negative controls"
+_COLOUR = 25  # where a PNG says whether it has colours
 _MINIBATCH = 128  # images a forward pass; it does not change the result
 _FORM: dict[Level, str] = {
     "cell": "plate/well/site/object",
@@ -125,13 +126,15 @@ def _unknown(known: list[str], text: str, level: Level) -> str:
 def pictures(database: Database, rows: list[int], level: Level) -> list[NDArray[np.uint8]]:
     """Return a picture (C, H, W) of each row: a cell itself, or the cell nearest to the mean of a well or treatment."""
     cells = rows if level == "cell" else [_typical(database, row, level) for row in rows]
-    return [
-        packs.decode_tile(png, 3) if _is_colour(png) else packs.decode_tile(png, 1) for png in database.crops(cells)
-    ]
+    return [_tile(png) for png in database.crops(cells)]
 
 
-def _is_colour(png: bytes) -> bool:
-    return png[25:26] == b"\x02"  # the colour type of a PNG's header
+def _tile(png: bytes) -> NDArray[np.uint8]:
+    """Return the planes (C, H, W) of a picture in colour, or of squares under one another."""
+    if png[_COLOUR : _COLOUR + 1] == b"\x02":
+        return packs.decode_tile(png, 3)
+    _, height, width = packs.decode_tile(png, 1).shape
+    return packs.decode_tile(png, height // width)
 
 
 def _typical(database: Database, row: int, level: Level) -> int:
@@ -184,4 +187,5 @@ def _single(column: "pd.Series[Any]") -> NDArray[np.object_]:
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    found: NDArray[np.float64] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return found

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
 import typer
+from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -119,17 +121,22 @@ def _show(
         padding=(0, 1, 0, 0),
     )
     shown = pd.DataFrame({c: levels.text(hits[c]).fillna("") for c in columns})
-    for i, hit in hits.iterrows():
-        values = [escape(str(v)) for v in (hit[levels.ID], *shown.loc[i])]
-        table.add_row(str(hit[RANK]), f"{hit[DISTANCE]:.4f}", *values)
+    cells = [hits[RANK], hits[DISTANCE], hits[levels.ID], *(shown[c] for c in columns)]
+    for rank, distance, *rest in zip(*cells, strict=True):
+        table.add_row(str(rank), f"{distance:.4f}", *(escape(str(v)) for v in rest))
     console.print(f"{asked.said}: {_how(database, metric, level)}", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     if level != "treatment":
         console.print(novelty.verdict(like), markup=False, highlight=False, soft_wrap=True)
         for n in like:
-            held = "wells that the model did not train on" if n.unseen else "wells drawn at random"
-            line = f"  p {n.p:.3f} (not below {1 / (n.wells + 1):.3f})  {n.name}: {n.wells} {held}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {_likeness(n)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _likeness(found: Novelty) -> str:
+    """Say how like a class the query is."""
+    drawn = "that the model was not trained on" if found.unseen else "drawn at random"
+    wells = f"{found.wells:,} well{'s' if found.wells > 1 else ''} {drawn}"
+    return f"p {found.p:.3f}, never below {1 / (found.wells + 1):.3f}: {found.name} ({wells})"
 
 
 def _record(
@@ -154,33 +161,26 @@ def _record(
     }
 
 
-def _sheet(database: Database, asked: Query, hits: pd.DataFrame, level: Level) -> Any:
+def _sheet(database: Database, asked: Query, hits: pd.DataFrame, level: Level) -> Figure:
     """Return the contact sheet; a well or treatment is shown by the cell nearest to its mean."""
-    rows = [int(r) for r in hits[ROW]]
-    tiles = _query.pictures(database, rows, level)
+    own = [] if asked.row is None else [asked.row]
+    tiles = _query.pictures(database, [*own, *map(int, hits[ROW])], level)
+    lines = [_lines(row, level) for _, row in database.table(level).iloc[own].iterrows()]
     if asked.tile is not None:
-        mine, said = asked.tile, ["query", Path(asked.said).name]
-    else:
-        mine = _query.pictures(database, [int(asked.row or 0)], level)[0]
-        table = database.table(level).iloc[[int(asked.row or 0)]].map(_joined)
-        said = ["query", *_lines(table.iloc[0], level)]
-    found = [
-        (tile, [f"{hit[RANK]}: {hit[DISTANCE]:.4f}", *_lines(hit, level)])
-        for tile, (_, hit) in zip(tiles, hits.iterrows(), strict=True)
-    ]
-    return drawing.sheet(mine, said, found)
-
-
-def _joined(value: Any) -> Any:
-    return value if isinstance(value, str) or not hasattr(value, "__len__") else ", ".join(map(str, value))
+        tiles, lines = [asked.tile, *tiles], [[Path(asked.said).name]]
+    said = [[f"{hit[RANK]}: {hit[DISTANCE]:.4f}", *_lines(hit, level)] for _, hit in hits.iterrows()]
+    return drawing.sheet(tiles[0], ["query", *lines[0]], list(zip(tiles[1:], said, strict=True)))
 
 
 def _lines(row: "pd.Series[Any]", level: Level) -> list[str]:
     """Return what is known of a row: its name, its treatment where the name does not say it, its mechanism."""
-    said = {c: levels.text(pd.Series([row[c]])).fillna("").iloc[0] for c in _SHOWN if c in row.index}
-    treatment = f"{said.get(schema.COMPOUND, '')} {said.get(schema.CONCENTRATION, '')} µM"
-    return [
-        treatment if level == "treatment" else str(row[levels.ID]),
-        *([] if level == "treatment" else [treatment]),
-        said.get(schema.MOA, ""),
-    ]
+    said = {c: _text(row[c]) for c in _SHOWN if c in row.index}
+    treatment = f"{said[schema.COMPOUND]} {said[schema.CONCENTRATION]} µM"
+    names = [treatment] if level == "treatment" else [str(row[levels.ID]), treatment]
+    return [*names, said.get(schema.MOA, "")]
+
+
+def _text(value: Any) -> str:
+    """Return a value, or the values of a group, as a person writes them."""
+    values = [value] if np.isscalar(value) else list(value)
+    return ", ".join(levels.text(pd.Series(values)).dropna())

@@ -6,11 +6,11 @@ of the calibration wells, each well counted once:
 
     p = (1 + sum over wells of the share of its cells that score at least as high) / (1 + number of wells)
 
-It is exact for few wells, and keeps cells of one well together, which resemble each other: if the query were a cell drawn
-from one more well of the class, exchangeable with the calibration wells, P(p <= a) <= a for every a. (Given the cells of
-all those wells, the query's own included, the query is a draw that takes each well alike and each cell of a well alike;
-the sum with the query's own well in place of the 1 is its survival function, and the 1 is at least that.) This is split
-conformal prediction (Vovk, Gammerman and Shafer 2005) for two layers (Dunn, Wasserman and Ramdas, JASA 2023).
+It holds for few wells, and keeps the cells of a well together, which resemble each other: if the query were a cell
+drawn from one more well of the class, exchangeable with the calibration wells, P(p <= a) <= a for every a. (Given the
+cells of all those wells, the query's own included, the query is drawn so that each well counts alike, and each cell of a
+well. The share of its own well in the place of the 1 would make the sum its survival function; the 1 is at least that.)
+This is split conformal prediction (Vovk, Gammerman and Shafer 2005) for two layers (Dunn, Wasserman and Ramdas 2023).
 
 The largest p-value of all classes is the p-value of "it belongs to one of them": for the class that it belongs to, the
 p-value is rarely small, so no correction for many classes is needed.

@@ -4,6 +4,8 @@ The index (IVF: the vectors in parts, each near its centre) serves the cosine; a
 of every row, exact and slower. Distances are exact in both: what an index can do is miss a neighbour.
 """
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,14 +87,10 @@ def _condition(table: Any, filters: Filters) -> Any:
     """Return filters as an expression of LanceDB, whose values are literals: no query text is put together."""
     from lancedb.expr import col, lit
 
-    whole = None
-    for wanted, (column, values) in [(side, item) for side in (0, 1) for item in filters[side].items()]:
-        is_text = str(table.schema.field(column).type) == "string"
-        kind = str if is_text else float
-        one = None
-        for value in values:
-            equal = col(column) == lit(kind(value))
-            one = equal if one is None else one | equal
-        part = ~one if wanted else one
-        whole = part if whole is None else whole & part
-    return whole
+    parts = []
+    for wanted, negated in zip(filters, (False, True), strict=True):
+        for column, values in wanted.items():
+            kind = str if str(table.schema.field(column).type) == "string" else float
+            any_of = functools.reduce(operator.or_, (col(column) == lit(kind(v)) for v in values))
+            parts.append(~any_of if negated else any_of)
+    return functools.reduce(operator.and_, parts) if parts else None

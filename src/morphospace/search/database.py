@@ -58,6 +58,7 @@ def build(
     schema.check(table, wanted, "the embedding table", schema.OBJECT_KEY)
     vectors = levels.vectors(table, "the embedding table")
     rows = table.drop(columns=schema.latent_columns(table)).reset_index(drop=True)
+    groups: dict[Level, tuple[pd.DataFrame, levels.Floats]]
     groups = {level: levels.grouped(rows, vectors, level) for level in levels.LEVELS if level != "cell"}
     counts = {"cell": len(rows)} | {level: len(found[0]) for level, found in groups.items()}
     with store.explained(uri):
