@@ -55,7 +55,7 @@ def run(
             parts.append(rows.join(pd.DataFrame(mean, columns=schema.latent_names(mean.shape[1]))))
             progress.advance(task, batch.weight)
     table = pd.concat(parts, ignore_index=True)
-    table.attrs = {**embedding.origin(card)}
+    table.attrs = embedding.origin(card)
     _write(table, output)
     typer.echo(f"images: {len(table):,}, latents each: {card['z_dim']}, model {card['fingerprint']}: {output}")
 

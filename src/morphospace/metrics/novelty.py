@@ -8,9 +8,9 @@ of the calibration wells, each well counted once:
 
 It holds for few wells, and keeps the cells of a well together, which resemble each other: if the query were a cell
 drawn from one more well of the class, exchangeable with the calibration wells, P(p <= a) <= a for every a. (Given the
-cells of all those wells, the query's own included, the query is drawn so that each well counts alike, and each cell of a
-well. The share of its own well in the place of the 1 would make the sum its survival function; the 1 is at least that.)
-This is split conformal prediction (Vovk, Gammerman and Shafer 2005) for two layers (Dunn, Wasserman and Ramdas 2023).
+cells of all those wells, the query's own included, the query is drawn so that each well counts alike, and each cell of
+a well. Were the 1 above the share of its own well, p would be its survival function; that share is at most 1.) This is
+split conformal prediction (Vovk, Gammerman and Shafer 2005) for two layers (Dunn, Wasserman and Ramdas 2023).
 
 The largest p-value of all classes is the p-value of "it belongs to one of them": for the class that it belongs to, the
 p-value is rarely small, so no correction for many classes is needed.

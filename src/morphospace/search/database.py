@@ -54,8 +54,7 @@ def build(
     SchemaError
         When a column of the key is missing, or two rows are the same cell.
     """
-    wanted = [c for columns in levels.KEYS.values() for c in columns]
-    schema.check(table, wanted, "the embedding table", schema.OBJECT_KEY)
+    schema.check(table, schema.METADATA, "the embedding table", schema.OBJECT_KEY)
     vectors = levels.vectors(table, "the embedding table")
     rows = table.drop(columns=schema.latent_columns(table)).reset_index(drop=True)
     groups: dict[Level, tuple[pd.DataFrame, levels.Floats]]

@@ -24,10 +24,10 @@ Floats = NDArray[np.float32]
 
 def text(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return values as a person writes them: 3.0 as ``3``, 0.1 as ``0.1``, text as it is; none for a missing one."""
-    if pd.api.types.is_float_dtype(column):
-        return column.map(lambda v: f"{v:.15g}", na_action="ignore").astype(object)
-    said = column.astype(object).map(str, na_action="ignore")
-    return said.where(said.notna() & (said != ""), None)
+    form = "{:.15g}".format if pd.api.types.is_float_dtype(column) else str
+    known = column.notna() & (column.astype(object) != "")
+    said = [form(v) if k else None for v, k in zip(column, known, strict=True)]
+    return pd.Series(said, index=column.index, dtype=object)
 
 
 def ids(table: pd.DataFrame, level: Level) -> list[str]:

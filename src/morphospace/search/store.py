@@ -131,7 +131,7 @@ def array(table: Any) -> levels.Floats:
 
 def connect(uri: str) -> Any:
     """Return a connection to a folder, or to a bucket (``s3://…``) with the keys that boto3 would take."""
-    os.environ.setdefault("LANCE_LOG", "error")  # it would say of every new table that there was none
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it would say of every new table that there was none
     import lancedb
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""

@@ -54,7 +54,7 @@ def run(
         mean, logvar = _encode(model, tiles)
         with files.replacing(embeddings) as aside:
             found = _table(table, mean)
-            found.attrs = {**embedding.origin(card)}
+            found.attrs = embedding.origin(card)
             found.to_parquet(aside, index=False)
         side = schema.TEST if (table[schema.SPLIT] == schema.TEST).any() else schema.TRAIN
         rows = np.flatnonzero(table[schema.SPLIT] == side)

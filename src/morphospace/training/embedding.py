@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -130,7 +130,7 @@ def load_model(folder: Path) -> tuple[Model, dict[str, Any]]:
     return model.to(device()).eval(), card.model_dump()
 
 
-def origin(card: Mapping[str, Any]) -> dict[str, str]:
+def origin(card: Mapping[str, Any]) -> dict[Hashable | None, Any]:
     """Return what names a model beyond doubt; an embedding table carries it (pandas writes attributes to Parquet)."""
     return {schema.MODEL: str(card["fingerprint"]), schema.WEIGHTS: str(card["weights"])}
 
