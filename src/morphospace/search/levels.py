@@ -25,9 +25,9 @@ Floats = NDArray[np.float32]
 def text(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return values as a person writes them: 3.0 as ``3``, 0.1 as ``0.1``, text as it is; none for a missing one."""
     form = "{:.15g}".format if pd.api.types.is_float_dtype(column) else str
-    known = column.notna() & (column.astype(object) != "")
-    said = [form(v) if k else None for v, k in zip(column, known, strict=True)]
-    return pd.Series(said, index=column.index, dtype=object)
+    codes, values = pd.factorize(column)  # a plate's name is turned to text once, not once a cell
+    said = np.array([*(form(v) or None for v in values), None], dtype=object)
+    return pd.Series(said[codes], index=column.index, dtype=object)
 
 
 def ids(table: pd.DataFrame, level: Level) -> list[str]:
