@@ -1,5 +1,6 @@
 """The command embed gives what the stage embed gives, from the model alone."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,14 @@ def test_a_pack_gives_the_table_of_the_stage(fetched: Path, trained: Path, suffi
     np.testing.assert_allclose(both[names], both[[f"{n}_stage" for n in names]], rtol=1e-4, atol=1e-5)
     assert (both[names].to_numpy().std(axis=0) > 1e-3).any(), "all cells are embedded alike: the test shows nothing"
     assert set(found[schema.SOURCE]) == {"crops/P1.zip"}
+
+
+def test_the_table_names_the_model_that_made_it(fetched: Path, trained: Path) -> None:
+    embed.run(Path("model"), [Path("crops")], Path("out.parquet"))
+    card = json.loads(Path("model/model.json").read_text())
+    wanted = {schema.MODEL: card["fingerprint"], schema.WEIGHTS: card["weights"]}
+    assert pd.read_parquet("out.parquet").attrs == wanted
+    assert pd.read_parquet(trained / "data/embeddings.parquet").attrs == wanted
 
 
 def test_images_apart_give_what_the_pack_gives(fetched: Path, capsys: pytest.CaptureFixture[str]) -> None:

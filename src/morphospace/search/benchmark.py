@@ -56,7 +56,7 @@ def run(
 
 
 def _generated(cells: int, latents: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Return an embedding table of clusters that overlap, one a mechanism."""
+    """Return an embedding table of clusters, one a mechanism."""
     moa = rng.integers(0, _MECHANISMS, cells)
     middle = rng.standard_normal((_MECHANISMS, latents), dtype=np.float32)
     vectors = middle[moa] + rng.standard_normal((cells, latents), dtype=np.float32)
