@@ -26,6 +26,7 @@ COMMANDS = {
     "search": "Find the cells, wells or treatments nearest to a crop or a cell, by tags.",
     "cross": "Train one model a class, and score each on the held-out cells of every class.",
     "shapes": "Embed the outlines of objects, and score them beside older descriptors.",
+    "serve": "Show the cells on a page in the browser: map, crops, neighbours, walks through the latent space.",
     "rent": "Train one experiment on a rented spot GPU that always ends, and bring it back.",
     "s3": "Serve a bucket from this machine, for those without one, until Ctrl-C.",
     "nuclei": "Score the engines' nuclei on a folder of images with label images.",

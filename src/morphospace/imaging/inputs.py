@@ -20,7 +20,7 @@ PACK = ".zip"
 TIFF = (".tif", ".tiff")
 SUFFIXES = (".png", *TIFF, PACK)
 _PNG = b"\x89PNG\r\n\x1a\n"
-_DEPTH = 24  # where a PNG says how many bits a sample has
+_WIDTH, _HEIGHT, _DEPTH = 16, 20, 24  # where a PNG says its size, and how many bits a sample has
 _DEEP = (
     "has {bits} bits a value, a tile has 8: 0 outside the cell, 1 to 255 inside, scaled as the model's README.md says "
     "(`synthesize` in params.yaml); let the pipeline cut it, or scale it so"
@@ -97,6 +97,25 @@ def batches(sources: Sequence[Path], channels: Sequence[str], size: int, count: 
         yield Batch(
             [c.source for c in some], [c.name for c in some], np.stack([c.tile for c in some]), sum(c[3] for c in some)
         )
+
+
+def picture(content: bytes, channels: Sequence[str], size: int) -> Tile:
+    """Return the tile (C, size, size) of a PNG that anyone may have sent; a smaller crop is set in the middle.
+
+    Its size is read from its first bytes: one that is larger than a tile is refused before a pixel of it is decoded.
+
+    Raises
+    ------
+    InputError
+        Saying what it is instead of a crop of the model's channels and size, as the end of a sentence about it.
+    """
+    if not content.startswith(_PNG) or len(content) < _DEPTH:
+        raise InputError("is no PNG, whatever its name says")
+    width, height = (int.from_bytes(content[i : i + 4]) for i in (_WIDTH, _HEIGHT))
+    planes = 1 if len(channels) in (1, 3) else len(channels)
+    if width > size or height > size * planes:
+        raise InputError(f"is {width:,} x {height:,} px; the model wants {_form(channels, size)}")
+    return _centred(_decode("crop.png", content, channels, size), channels, size)
 
 
 def _read(source: Path, channels: Sequence[str], size: int) -> Iterator[_Crop]:

@@ -1,0 +1,281 @@
+// The map: what is seen of it, moving and zooming, and which point lies under the pointer.
+
+import { Splatter } from "./splat.js";
+
+const MARGIN = 28; // px
+const NEAR = 12; // px: how far from a point a click still means it
+const GRID = 256; // boxes along each axis, to find points
+
+export class PointMap extends EventTarget {
+  constructor(box) {
+    super();
+    this.box = box;
+    this.splatter = new Splatter(box.querySelector(".points"));
+    this.marks = box.querySelector(".marks");
+    this.view = { scale: 1, x: 0, y: 0 };
+    this.points = null;
+    this.look = null;
+    this.marked = { selected: -1, hits: [], hover: -1 };
+    this.frame = 0;
+    this.milliseconds = 0;
+    this.drawn = 0;
+    new ResizeObserver(() => this._resized()).observe(box);
+    this._listen();
+  }
+
+  /** Show other points, (n, 2) flat, all of them in view. */
+  setPoints(flat) {
+    const n = flat.length / 2;
+    const [xs, ys] = [new Float32Array(n), new Float32Array(n)];
+    for (let i = 0; i < n; i++) [xs[i], ys[i]] = [flat[2 * i], flat[2 * i + 1]];
+    this.points = { xs, ys, order: new Uint32Array(0) };
+    this.isShown = new Uint8Array(n).fill(1);
+    this._index();
+    this.marked = { selected: -1, hits: [], hover: -1 };
+    this.fit();
+  }
+
+  /** Show other looks: {of, colours, shapes, alpha}, an order of drawing, and which points may be picked. */
+  setLook(look, order, isShown) {
+    this.look = look;
+    this.points.order = order;
+    this.isShown = isShown;
+    this.redraw();
+  }
+
+  mark(marked) {
+    Object.assign(this.marked, marked);
+    this._drawMarks();
+  }
+
+  fit() {
+    const { low, high } = this.bounds;
+    const [w, h] = [this.box.clientWidth, this.box.clientHeight];
+    const spans = [high[0] - low[0] || 1, high[1] - low[1] || 1];
+    const scale = Math.min((w - 2 * MARGIN) / spans[0], (h - 2 * MARGIN) / spans[1]);
+    this.fitted = Math.max(scale, 1e-6);
+    this.view = {
+      scale: this.fitted,
+      x: w / 2 - (this.fitted * (low[0] + high[0])) / 2,
+      y: h / 2 + (this.fitted * (low[1] + high[1])) / 2,
+    };
+    this.redraw();
+  }
+
+  move(dx, dy) {
+    this.view.x += dx;
+    this.view.y += dy;
+    this.redraw();
+  }
+
+  /** Zoom by a factor round a place, px; the middle by default. */
+  zoom(factor, x = this.box.clientWidth / 2, y = this.box.clientHeight / 2) {
+    const scale = Math.min(Math.max(this.view.scale * factor, this.fitted * 0.5), this.fitted * 400);
+    const real = scale / this.view.scale;
+    this.view = { scale, x: x - (x - this.view.x) * real, y: y - (y - this.view.y) * real };
+    this.redraw();
+  }
+
+  /** Bring a point into view if it is outside. */
+  reveal(i) {
+    const [x, y] = this.place(i);
+    const [w, h] = [this.box.clientWidth, this.box.clientHeight];
+    if (x < MARGIN || y < MARGIN || x > w - MARGIN || y > h - MARGIN) this.move(w / 2 - x, h / 2 - y);
+  }
+
+  place(i) {
+    const { xs, ys } = this.points;
+    return [xs[i] * this.view.scale + this.view.x, this.view.y - ys[i] * this.view.scale];
+  }
+
+  /** Return the shown point nearest to a place, px, or -1 where none is near. */
+  pick(x, y, near = Math.max(NEAR, this.radius() + 3)) {
+    if (!this.points) return -1;
+    const { scale } = this.view;
+    const [dx, dy, reach] = [(x - this.view.x) / scale, (this.view.y - y) / scale, near / scale];
+    const [left, top] = this._boxOf(dx - reach, dy - reach);
+    const [right, bottom] = this._boxOf(dx + reach, dy + reach);
+    let [best, least] = [-1, reach * reach];
+    for (let row = top; row <= bottom; row++) for (let column = left; column <= right; column++) {
+      const box = row * GRID + column;
+      for (let k = this.starts[box]; k < this.starts[box + 1]; k++) {
+        const i = this.sorted[k];
+        if (!this.isShown[i]) continue;
+        const away = (this.points.xs[i] - dx) ** 2 + (this.points.ys[i] - dy) ** 2;
+        if (away <= least) [best, least] = [i, away];
+      }
+    }
+    return best;
+  }
+
+  /** Radius of a point, px: smaller where there are many, larger when they are zoomed in on. */
+  radius() {
+    const base = Math.min(Math.max(Math.sqrt(15000 / this.points.xs.length), 1.1), 6.5);
+    return base * Math.min(Math.max((this.view.scale / this.fitted) ** 0.35, 0.8), 3);
+  }
+
+  redraw() {
+    if (!this.frame) this.frame = requestAnimationFrame(() => { this.frame = 0; this._draw(); });
+  }
+
+  _draw() {
+    if (!this.points || !this.look) return;
+    const ratio = this.ratio;
+    const { scale, x, y } = this.view;
+    const view = { scale: scale * ratio, x: x * ratio, y: y * ratio };
+    const background = getComputedStyle(this.box).backgroundColor.match(/\d+/g).slice(0, 3).map(Number);
+    this.milliseconds = this.splatter.draw(this.points, this.look, view, this.radius() * ratio, background);
+    this.drawn += 1;
+    this._drawMarks();
+  }
+
+  _drawMarks() {
+    const context = this.marks.getContext("2d");
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.clearRect(0, 0, this.box.clientWidth, this.box.clientHeight);
+    if (!this.points) return;
+    const style = getComputedStyle(this.box);
+    const [ink, paper] = [style.color, style.backgroundColor];
+    const { selected, hits, hover } = this.marked;
+    if (selected >= 0) {
+      context.globalAlpha = 0.35;
+      for (const i of hits) this._line(context, this.place(selected), this.place(i), ink);
+      context.globalAlpha = 1;
+    }
+    for (const i of hits) this._ring(context, i, ink, paper, 1.5, 2.5);
+    if (hover >= 0) this._ring(context, hover, ink, paper, 1.5, 2.5);
+    if (selected >= 0) this._ring(context, selected, ink, paper, 2.5, 4.5);
+  }
+
+  _ring(context, i, ink, paper, width, gap) {
+    const [x, y] = this.place(i);
+    for (const [colour, thick] of [[paper, width + 2.5], [ink, width]]) {
+      context.beginPath();
+      context.arc(x, y, this.radius() + gap, 0, 2 * Math.PI);
+      context.strokeStyle = colour;
+      context.lineWidth = thick;
+      context.stroke();
+    }
+  }
+
+  _line(context, [x, y], [u, v], ink) {
+    context.beginPath();
+    context.moveTo(x, y);
+    context.lineTo(u, v);
+    context.strokeStyle = ink;
+    context.lineWidth = 1;
+    context.stroke();
+  }
+
+  _resized() {
+    const [w, h] = [this.box.clientWidth, this.box.clientHeight];
+    const before = [this.width ?? w, this.height ?? h];
+    [this.width, this.height] = [w, h];
+    this.ratio = Math.min(window.devicePixelRatio || 1, 2);
+    this.splatter.resize(Math.round(w * this.ratio), Math.round(h * this.ratio));
+    [this.marks.width, this.marks.height] = [this.splatter.width, this.splatter.height];
+    if (!this.points) return;
+    if (Math.abs(this.view.scale - this.fitted) < 1e-9) this.fit();
+    else this.move((w - before[0]) / 2, (h - before[1]) / 2);
+  }
+
+  /** Sort the points into boxes, so that those near a place are found without looking at all. */
+  _index() {
+    const { xs, ys } = this.points;
+    const [low, high] = [[Infinity, Infinity], [-Infinity, -Infinity]];
+    for (let i = 0; i < xs.length; i++) {
+      [low[0], high[0]] = [Math.min(low[0], xs[i]), Math.max(high[0], xs[i])];
+      [low[1], high[1]] = [Math.min(low[1], ys[i]), Math.max(high[1], ys[i])];
+    }
+    this.bounds = { low, high };
+    this.starts = new Uint32Array(GRID * GRID + 1);
+    const boxes = new Uint32Array(xs.length);
+    for (let i = 0; i < xs.length; i++) {
+      const [column, row] = this._boxOf(xs[i], ys[i]);
+      boxes[i] = row * GRID + column;
+      this.starts[boxes[i] + 1] += 1;
+    }
+    for (let b = 0; b < GRID * GRID; b++) this.starts[b + 1] += this.starts[b];
+    const next = this.starts.slice();
+    this.sorted = new Uint32Array(xs.length);
+    for (let i = 0; i < xs.length; i++) this.sorted[next[boxes[i]]++] = i;
+  }
+
+  _boxOf(x, y) {
+    return [x, y].map((v, axis) => {
+      const span = this.bounds.high[axis] - this.bounds.low[axis] || 1;
+      return Math.min(Math.max(Math.floor(((v - this.bounds.low[axis]) / span) * GRID), 0), GRID - 1);
+    });
+  }
+
+  _listen() {
+    const { box } = this;
+    const held = new Map();
+    let travelled = 0;
+    const here = (event) => {
+      const around = box.getBoundingClientRect();
+      return [event.clientX - around.left, event.clientY - around.top];
+    };
+    const say = (name, detail) => this.dispatchEvent(new CustomEvent(name, { detail }));
+    box.addEventListener("pointerdown", (event) => {
+      box.setPointerCapture(event.pointerId);
+      held.set(event.pointerId, here(event));
+      travelled = held.size > 1 ? Infinity : 0;
+    });
+    box.addEventListener("pointermove", (event) => {
+      const now = here(event);
+      const before = held.get(event.pointerId);
+      if (!before) {
+        if (event.pointerType !== "touch") say("hover", { point: this.pick(...now), at: now });
+        return;
+      }
+      travelled += Math.hypot(now[0] - before[0], now[1] - before[1]);
+      if (held.size === 1 && travelled > 4) this.move(now[0] - before[0], now[1] - before[1]);
+      else if (held.size === 2) this._pinch(held, event.pointerId, now);
+      if (travelled > 4) say("hover", { point: -1 });
+      held.set(event.pointerId, now);
+    });
+    const lift = (event) => {
+      if (held.delete(event.pointerId) && travelled <= 4 && event.type === "pointerup") {
+        say("pick", { point: this.pick(...here(event)) });
+      }
+    };
+    box.addEventListener("pointerup", lift);
+    box.addEventListener("pointercancel", lift);
+    box.addEventListener("pointerleave", () => say("hover", { point: -1 }));
+    box.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0018)), ...here(event));
+    }, { passive: false });
+    box.addEventListener("keydown", (event) => this._key(event, say));
+  }
+
+  _pinch(held, moving, now) {
+    const [other] = [...held].filter(([id]) => id !== moving).map(([, at]) => at);
+    const before = held.get(moving);
+    const apart = (a) => Math.hypot(a[0] - other[0], a[1] - other[1]) || 1;
+    this.zoom(apart(now) / apart(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
+    this.move((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
+  }
+
+  _key(event, say) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = 60;
+    const todo = {
+      ArrowLeft: () => this.move(step, 0),
+      ArrowRight: () => this.move(-step, 0),
+      ArrowUp: () => this.move(0, step),
+      ArrowDown: () => this.move(0, -step),
+      "+": () => this.zoom(1.3),
+      "=": () => this.zoom(1.3),
+      "-": () => this.zoom(1 / 1.3),
+      0: () => this.fit(),
+      Enter: () => say("pick", { point: this.pick(this.box.clientWidth / 2, this.box.clientHeight / 2, Infinity) }),
+      Escape: () => say("pick", { point: -1 }),
+    }[event.key];
+    if (todo) {
+      event.preventDefault();
+      todo();
+    }
+  }
+}
