@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from morphospace import files, schema
+from morphospace.search import levels as keys
+from morphospace.search import tags
 from morphospace.serving.source import Level, Name
 
-GROUPS: dict[Name, list[str]] = {
-    "wells": [schema.PLATE, schema.WELL],
-    "treatments": [schema.COMPOUND, schema.CONCENTRATION],
-}
+KINDS: dict[Name, keys.Level] = {"cells": "cell", "wells": "well", "treatments": "treatment"}
 COUNT = "Cells"  # column with the number of cells of a group
 _SEED = 2020  # of the maps, which nothing is measured on
 _FEWEST = 5  # items on a map
 _TYPICAL = 12  # cells shown of a group
+_TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
+NOWHERE = -1
 Floats = NDArray[np.float32]
 
 
@@ -33,16 +34,18 @@ def levels(table: pd.DataFrame, console: Console) -> dict[Name, Level]:
     console
         Where it says what takes long.
     """
-    names = schema.latent_columns(table)
-    latent = table[names].to_numpy(np.float32)
-    of_well = _codes(table, GROUPS["wells"])
+    latent = table[schema.latent_columns(table)].to_numpy(np.float32)
+    of_well = codes(table, "well")
     single = [[row] for row in range(len(table))]
-    made: dict[Name, Level] = {"cells": Level(table, place(latent, "cells", console), single, of_well)}
-    for name, keys in GROUPS.items():
-        codes = _codes(table, keys)
-        if codes.max() + 1 >= _FEWEST:
-            made[name] = _level(name, table, latent, codes, of_well, console)
-    return made if "wells" in made else {n: _without_parents(level) for n, level in made.items()}
+    named = {c: tags.key(c) for c in [*_TEXT, schema.SPLIT] if c in table.columns}
+    made: dict[Name, Level] = {"cells": Level(table, place(latent, "cells", console), single, of_well, named)}
+    for name in ("wells", "treatments"):
+        of = codes(table, KINDS[name])
+        if of.max() + 1 >= _FEWEST:
+            made[name] = _group(name, table, latent, of, console)
+    if "wells" not in made:  # nothing to lead to
+        of_well[:] = NOWHERE
+    return made
 
 
 def place(latent: Floats, what: str, console: Console) -> Floats:
@@ -62,25 +65,26 @@ def place(latent: Floats, what: str, console: Console) -> Floats:
     return placed
 
 
-def _level(
-    name: Name,
-    table: pd.DataFrame,
-    latent: Floats,
-    codes: NDArray[np.intp],
-    of_well: NDArray[np.intp],
-    console: Console,
-) -> Level:
+def _group(name: Name, table: pd.DataFrame, latent: Floats, of: NDArray[np.intp], console: Console) -> Level:
     """Return the map of groups: means of their cells, what their cells have in common, and their most typical cells."""
-    rows = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
+    rows = [np.flatnonzero(of == code) for code in range(of.max() + 1)]
     means = np.stack([latent[r].mean(axis=0) for r in rows])
     typical = [_nearest(r, latent[r] - mean) for r, mean in zip(rows, means, strict=True)]
-    parents = np.array([of_well[r[0]] if name == "wells" else -1 for r in rows], dtype=np.intp)
     summary = pd.DataFrame({c: [common(table[c].iloc[r]) for r in rows] for c in schema.METADATA})
     summary[COUNT] = [len(r) for r in rows]
-    numbers = table.drop(columns=[*schema.METADATA, schema.OBJECT]).select_dtypes("number").columns
-    averages = table.groupby(codes)[list(numbers)].mean()
-    together = pd.concat([summary, averages.reset_index(drop=True)], axis="columns")
-    return Level(together, place(means, name, console), typical, parents)
+    measured = table.drop(columns=[*schema.METADATA, schema.OBJECT]).select_dtypes("number")
+    averages = measured[of >= 0].groupby(of[of >= 0]).mean().reset_index(drop=True)
+    whole = pd.concat([summary, averages], axis="columns")
+    single = {c: tags.key(c) for c in _TEXT if table[c].groupby(of).nunique().max() <= 1}
+    nowhere = np.full(len(rows), NOWHERE, dtype=np.intp)
+    return Level(whole, place(means, name, console), typical, nowhere, single)
+
+
+def codes(table: pd.DataFrame, kind: keys.Level) -> NDArray[np.intp]:
+    """Return the number of each cell's well or treatment, in the order of their keys; -1 where a key is missing."""
+    groups = table.groupby(keys.KEYS[kind], sort=True)
+    found: NDArray[np.intp] = groups.ngroup().fillna(NOWHERE).to_numpy(np.intp)
+    return found
 
 
 def common(values: "pd.Series[Any]") -> Any:
@@ -93,12 +97,3 @@ def common(values: "pd.Series[Any]") -> Any:
 def _nearest(rows: NDArray[np.intp], away: Floats) -> Sequence[int]:
     order = np.argsort((away.astype(np.float64) ** 2).sum(axis=1), kind="stable")
     return [int(rows[i]) for i in order[:_TYPICAL]]
-
-
-def _codes(table: pd.DataFrame, keys: list[str]) -> NDArray[np.intp]:
-    codes: NDArray[np.intp] = table.groupby(keys, sort=True, dropna=False).ngroup().to_numpy(np.intp)
-    return codes
-
-
-def _without_parents(level: Level) -> Level:
-    return Level(level.table, level.points, level.typical, np.full(len(level.table), -1, dtype=np.intp))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from morphospace import files, schema, tables
-from morphospace.commands import _maps
+from morphospace.commands import _database, _maps, _near
 from morphospace.errors import InputError
 from morphospace.imaging import inputs, packs
 from morphospace.metrics import latent as measure
@@ -32,6 +32,7 @@ class Paths(NamedTuple):
     crops: Path
     crops_table: Path
     model: Path
+    database: str | None = None
 
 
 class Page:
@@ -47,14 +48,10 @@ class Page:
         self._one_at_a_time = threading.Lock()  # the model
         self.sliders = self._dimensions(paths)
         self.levels: Mapping[Name, Level] = _maps.levels(table, console)
+        found = _database.opened(paths.embeddings, paths.crops, paths.crops_table, paths.database)
+        self._near = _near.Near(found, self.levels)
         self.facts = self._facts(table)
         self.reconstructs = self._model.reconstructs
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """The name of each column in a tag: ``moa:…`` for ``Metadata_MoA``."""
-        columns = self.levels["cells"].table.columns
-        return {c: c.removeprefix("Metadata_").lower() for c in columns if c in (*schema.METADATA, schema.SPLIT)}
 
     def crop(self, cell: int) -> bytes:
         """Return the crop of a cell as a PNG."""
@@ -66,7 +63,7 @@ class Page:
 
     def similar(self, item: int, wanted: Wanted) -> Sequence[Hit]:
         """Return the neighbours of an item."""
-        raise NotImplementedError
+        return self._near.of_item(item, wanted)
 
     def search(self, content: bytes, wanted: Wanted) -> Answer:
         """Return what is found for a picture from anyone."""
@@ -74,7 +71,10 @@ class Page:
             tile = inputs.picture(content, self._card["channels"], self._card["size"])
         except InputError as error:
             raise InputError(f"the file {error}") from None
-        return Answer(shown(tile), shown(self._drawn(tile)) if self.reconstructs else None, [])
+        with self._one_at_a_time:
+            mean, _ = embedding.encode(self._model, tile[None], 1)
+        drawn = shown(self._drawn(tile)) if self.reconstructs else None
+        return Answer(shown(tile), drawn, self._near.of_vector(mean[0], wanted))
 
     def walk(self, start: int | None, moves: Mapping[int, float]) -> bytes:
         """Return the picture at a place of the latent space."""
@@ -143,7 +143,9 @@ def read(paths: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
     measured = table[schema.OBJECT_KEY].merge(kept[[*schema.OBJECT_KEY, *new]], on=schema.OBJECT_KEY, how="left")
     lost = int(measured[schema.CROP_FILE].isna().sum())
     if lost:
-        raise InputError(f"{paths.crops_table} has no kept crop for {lost:,} cells of {paths.embeddings}; run `dvc repro`")
+        raise InputError(
+            f"{paths.crops_table} has no kept crop for {lost:,} cells of {paths.embeddings}; run `dvc repro`"
+        )
     numbers = measured[new].select_dtypes("number")
     numbers = numbers[[c for c in numbers.columns if "_BoundingBox" not in c]]
     latents = table[names]
@@ -182,5 +184,3 @@ def shown(tile: NDArray[Any]) -> bytes:
     if len(tile) != 3:
         tile = np.concatenate(list(tile), axis=1)[None]
     return packs.encode_tile(np.ascontiguousarray(tile))
-
-

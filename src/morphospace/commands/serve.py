@@ -23,6 +23,9 @@ def run(
     crops: Annotated[Path, typer.Option(help="Folder of the crops.")] = Path("data/crops"),
     crops_table: Annotated[Path, typer.Option(help="Table of the crops.")] = Path("data/crops.parquet"),
     model: Annotated[Path, typer.Option(help="Folder of the model that made the table.")] = Path("data/models"),
+    database: Annotated[
+        str | None, typer.Option(help="Where `morphospace search` keeps its database, if not in the scratch folder.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; only this machine reaches 127.0.0.1.")] = HOST,
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = PORT,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
@@ -42,7 +45,7 @@ def run(
     bound = server.bind(host, port)
     torch.set_num_threads(files.jobs())
     process.keep_memory()
-    page = _page.Page(_page.Paths(embeddings, crops, crops_table, model), console)
+    page = _page.Page(_page.Paths(embeddings, crops, crops_table, model, database), console)
     away = not guard.is_loopback(host)
     if away:
         console.print(

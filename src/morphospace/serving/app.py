@@ -96,7 +96,7 @@ def _maps(app: FastAPI, source: Source) -> None:
     def page() -> dict[str, Any]:
         return {
             "facts": dict(source.facts),
-            "levels": {name: _describe(level, source) for name, level in source.levels.items()},
+            "levels": {name: _describe(level) for name, level in source.levels.items()},
             "sliders": [s._asdict() for s in source.sliders],
             "reconstructs": source.reconstructs,
             "upload": MOST_BYTES,
@@ -190,12 +190,9 @@ def _questions(app: FastAPI, source: Source) -> None:
         }
 
 
-def _describe(level: Level, source: Source) -> dict[str, Any]:
+def _describe(level: Level) -> dict[str, Any]:
     """Return all of a level but its numbers."""
-    columns = [
-        {**c._asdict(), "values": None, "tag": source.tags.get(c.name, "") if c.kind == "category" else ""}
-        for c in level.columns
-    ]
+    columns = [{**c._asdict(), "values": None, "tag": level.tags.get(c.name, "")} for c in level.columns]
     return {"count": len(level.table), "columns": columns}
 
 

@@ -11,7 +11,8 @@ from morphospace.errors import InputError
 
 NONE = 65535  # the code of a row without a category
 GROUPS = {"Metadata_": "metadata", schema.LATENT_PREFIX: "latent"}
-_UNITS = {schema.CONCENTRATION: "µM", "Cells_AreaShape_Area": "px²", schema.CROP_MEAN: "0 to 1", "Cells": "cells"}
+_UNITS = {schema.CONCENTRATION: "µM", schema.CROP_MEAN: "0 to 1"}
+_ENDS = {"_AreaShape_Area": "px²", "_Center_X": "px", "_Center_Y": "px"}
 
 
 class Column(NamedTuple):
@@ -48,13 +49,13 @@ def label(name: str) -> str:
     """Return what a person calls a column: without the prefix of its table."""
     if name.startswith(schema.LATENT_PREFIX):
         return f"Latent {int(name.removeprefix(schema.LATENT_PREFIX))}"
-    plain = name.removeprefix("Metadata_").removeprefix("Cells_").removeprefix("AreaShape_").replace("_", " ")
+    plain = name.removeprefix("Metadata_").removeprefix("Cells_").replace("AreaShape_", "").replace("_", " ")
     return {"PertType": "Control type", "ObjectNumber": "Object number", "Cells": "Number of cells"}.get(plain, plain)
 
 
 def unit(name: str) -> str:
     """Return the unit of a column, empty where it has none or none is known."""
-    return "px" if "_BoundingBox" in name else _UNITS.get(name, "")
+    return _UNITS.get(name) or next((u for end, u in _ENDS.items() if name.endswith(end)), "")
 
 
 def group(name: str) -> str:

@@ -29,16 +29,19 @@ class Level:
         For each item the rows of cells to show for it, the most typical first; of a cell, itself.
     parents
         For each item the row of its well, or -1.
+    tags
+        How a search calls the columns that can be filtered by, of which an item has one value.
     """
 
     table: pd.DataFrame
     points: NDArray[np.float32]
     typical: Sequence[Sequence[int]]
     parents: NDArray[np.intp]
+    tags: Mapping[str, str]
 
     @cached_property
     def columns(self) -> list[Column]:
-        """The columns of the table that tell items apart or say what they are."""
+        """The columns of the table as the browser takes them."""
         return [column(str(name), self.table[name]) for name in self.table.columns]
 
 
@@ -97,10 +100,6 @@ class Source(Protocol):
     @property
     def reconstructs(self) -> bool:
         """Whether `reconstruction` draws."""
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """The name that a tag has for each column that can be filtered by."""
 
     def crop(self, cell: int) -> bytes:
         """Return the crop of a cell as a PNG to look at."""

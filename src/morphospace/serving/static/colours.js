@@ -6,11 +6,10 @@ const DARK = ["#0082CC", "#E69F00", "#009E73", "#E0651A", "#CC79A7", "#7CC8F2", 
 const MOST = 8 * 3 - 1;
 const NONE = 65535;
 const STEPS = 256;
-// viridis (Smith and van der Walt 2015) at 17 even steps.
+// viridis (Smith and van der Walt 2015) at 21 even steps.
 const VIRIDIS = [
-  "#440154", "#481467", "#482576", "#463480", "#414487", "#3b528b", "#35608d", "#2f6c8e", "#2a788e",
-  "#25848e", "#21918c", "#1e9c89", "#22a884", "#2fb47c", "#44bf70", "#5ec962", "#7ad151",
-  "#9bd93c", "#bddf26", "#dfe318", "#fde725",
+  "#440154", "#471365", "#482475", "#463480", "#414487", "#3b528b", "#355f8d", "#2f6c8e", "#2a788e", "#25848e", "#21918c",
+  "#1e9c89", "#22a884", "#2fb47c", "#44bf70", "#5ec962", "#7ad151", "#9bd93c", "#bddf26", "#dfe318", "#fde725",
 ];
 
 export const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;

@@ -139,7 +139,7 @@ export class Look {
 
 /** Return a button with the crop of an item (for a well, of its most typical cell) that picks it. */
 export function tile(page, level, { item, cell, distance }) {
-  const text = distance === null ? null : said(distance);
+  const text = distance === null ? null : distance < 1e-6 ? "0" : distance.toPrecision(3);
   return el("button", {
     type: "button", class: "tile", title: distance === null ? `cell ${item}` : `distance ${text}`,
     "aria-label": distance === null ? `Pick cell ${item}` : `Pick ${level.slice(0, -1)} ${item}, distance ${text}`,

@@ -213,6 +213,9 @@ class Page {
     $("zoom-in").addEventListener("click", () => this.map.zoom(1.5));
     $("zoom-out").addEventListener("click", () => this.map.zoom(1 / 1.5));
     $("zoom-fit").addEventListener("click", () => this.map.fit());
+    $("bright").addEventListener("click", () => {
+      $("bright").setAttribute("aria-pressed", document.body.classList.toggle("bright"));
+    });
     $("help-open").addEventListener("click", () => $("help").showModal());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour().catch(complain));
   }

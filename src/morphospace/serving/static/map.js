@@ -5,6 +5,9 @@ import { Splatter } from "./splat.js";
 const MARGIN = 28; // px
 const NEAR = 12; // px: how far from a point a click still means it
 const GRID = 256; // boxes along each axis, to find points
+const QUICK = 16; // ms: drawings that take longer are made less often, and coarser, while the map moves
+const LARGE = 100000; // points from which on a fine screen is not used to the full
+const REST = 140; // ms without a movement after which the map is drawn as well as can be
 
 export class PointMap extends EventTarget {
   constructor(box) {
@@ -17,8 +20,8 @@ export class PointMap extends EventTarget {
     this.look = null;
     this.marked = { selected: -1, hits: [], hover: -1 };
     this.frame = 0;
-    this.milliseconds = 0;
-    this.drawn = 0;
+    this.milliseconds = 0; // of the last drawing
+    this.movedAt = this.drawnAt = -Infinity;
     new ResizeObserver(() => this._resized()).observe(box);
     this._listen();
   }
@@ -65,7 +68,7 @@ export class PointMap extends EventTarget {
   move(dx, dy) {
     this.view.x += dx;
     this.view.y += dy;
-    this.redraw();
+    this._moved();
   }
 
   /** Zoom by a factor round a place, px; the middle by default. */
@@ -73,7 +76,7 @@ export class PointMap extends EventTarget {
     const scale = Math.min(Math.max(this.view.scale * factor, this.fitted * 0.5), this.fitted * 400);
     const real = scale / this.view.scale;
     this.view = { scale, x: x - (x - this.view.x) * real, y: y - (y - this.view.y) * real };
-    this.redraw();
+    this._moved();
   }
 
   /** Bring a point into view if it is outside. */
@@ -114,19 +117,53 @@ export class PointMap extends EventTarget {
     return base * Math.min(Math.max((this.view.scale / this.fitted) ** 0.35, 0.8), 3);
   }
 
+  /** Draw with the next frame. */
   redraw() {
-    if (!this.frame) this.frame = requestAnimationFrame(() => { this.frame = 0; this._draw(); });
+    this.isStale = true;
+    this._soon();
   }
 
-  _draw() {
-    if (!this.points || !this.look) return;
-    const ratio = this.ratio;
+  /** Show the view as it is now: draw it if that is quick or was long ago, else shift the last drawing. */
+  _moved() {
+    this.movedAt = performance.now();
+    this.isStale = true;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.redraw(), REST);
+    this._soon();
+  }
+
+  _soon() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      if (!this.points || !this.look) return;
+      const now = performance.now();
+      const isMoving = now - this.movedAt < REST;
+      if (this.isStale && (!isMoving || this.milliseconds < QUICK || now - this.drawnAt > this.milliseconds)) this._draw(isMoving);
+      this._shift();
+      this._drawMarks();
+    });
+  }
+
+  _draw(isMoving) {
+    this.isStale = false;
+    const ratio = isMoving && this.milliseconds > QUICK ? 1 : this.ratio;
+    const [width, height] = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
+    if (this.splatter.width !== width || this.splatter.height !== height) this.splatter.resize(width, height);
     const { scale, x, y } = this.view;
     const view = { scale: scale * ratio, x: x * ratio, y: y * ratio };
     const background = getComputedStyle(this.box).backgroundColor.match(/\d+/g).slice(0, 3).map(Number);
     this.milliseconds = this.splatter.draw(this.points, this.look, view, this.radius() * ratio, background);
-    this.drawn += 1;
-    this._drawMarks();
+    this.shownView = { scale, x, y };
+    this.drawnAt = performance.now();
+  }
+
+  /** Move the last drawing to where it belongs in the view as it is now. */
+  _shift() {
+    const { scale, x, y } = this.shownView;
+    const by = this.view.scale / scale;
+    const [dx, dy] = [this.view.x - by * x, this.view.y - by * y];
+    this.splatter.canvas.style.transform = by === 1 && !dx && !dy ? "" : `translate(${dx}px, ${dy}px) scale(${by})`;
   }
 
   _drawMarks() {
@@ -171,12 +208,15 @@ export class PointMap extends EventTarget {
     const [w, h] = [this.box.clientWidth, this.box.clientHeight];
     const before = [this.width ?? w, this.height ?? h];
     [this.width, this.height] = [w, h];
-    this.ratio = Math.min(window.devicePixelRatio || 1, 2);
-    this.splatter.resize(Math.round(w * this.ratio), Math.round(h * this.ratio));
-    [this.marks.width, this.marks.height] = [this.splatter.width, this.splatter.height];
+    const most = (this.points?.xs.length ?? 0) > LARGE ? 1.5 : 2;
+    this.ratio = Math.min(window.devicePixelRatio || 1, most);
+    [this.marks.width, this.marks.height] = [w, h].map((side) => Math.round(side * this.ratio));
     if (!this.points) return;
     if (Math.abs(this.view.scale - this.fitted) < 1e-9) this.fit();
-    else this.move((w - before[0]) / 2, (h - before[1]) / 2);
+    else {
+      this.move((w - before[0]) / 2, (h - before[1]) / 2);
+      this.movedAt = -Infinity; // draw at once: the canvas has another size
+    }
   }
 
   /** Sort the points into boxes, so that those near a place are found without looking at all. */

@@ -53,6 +53,7 @@ export class Search {
   }
 
   _refuse(reason) {
+    this.page.map.mark({ hits: [] });
     this.answer.replaceChildren(el("p", { class: "refusal", role: "alert" }, reason));
   }
 
