@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,11 +52,7 @@ def levels(table: pd.DataFrame, console: Console) -> dict[Name, Level]:
 
 def place(latent: Floats, what: str, console: Console) -> Floats:
     """Return the place of each row of `latent` (n, z_dim) on a map (n, 2), from the scratch folder if it was made."""
-    from importlib.metadata import version
-
-    content = hashlib.sha256(np.ascontiguousarray(latent).tobytes()).hexdigest()
-    key = files.fingerprint(content, latent.shape, _SEED, version("umap-learn"))
-    path = files.scratch("page", key) / "map.npy"
+    path = kept(latent)
     if not path.is_file():
         with console.status(f"placing {len(latent):,} {what} on a map, once for these embeddings (UMAP) …"):
             from morphospace.metrics import layout  # UMAP takes seconds to import: only where a map is to be made
@@ -63,6 +61,13 @@ def place(latent: Floats, what: str, console: Console) -> Floats:
                 np.save(aside, layout.layout(latent, _SEED), allow_pickle=False)
     placed: Floats = np.load(path, allow_pickle=False)
     return placed
+
+
+def kept(latent: Floats) -> Path:
+    """Return where the map of these embeddings is kept: under a key of all that goes into it."""
+    content = hashlib.sha256(np.ascontiguousarray(latent).tobytes()).hexdigest()
+    key = files.fingerprint(content, latent.shape, _SEED, version("umap-learn"))
+    return files.scratch("page", key) / "map.npy"
 
 
 def _group(name: Name, table: pd.DataFrame, latent: Floats, of: NDArray[np.intp], console: Console) -> Level:
@@ -83,15 +88,17 @@ def _group(name: Name, table: pd.DataFrame, latent: Floats, of: NDArray[np.intp]
 def codes(table: pd.DataFrame, kind: keys.Level) -> NDArray[np.intp]:
     """Return the number of each cell's well or treatment, in the order of their keys; -1 where a key is missing."""
     groups = table.groupby(keys.KEYS[kind], sort=True)
-    found: NDArray[np.intp] = groups.ngroup().fillna(NOWHERE).to_numpy(np.intp)
-    return found
+    return np.asarray(groups.ngroup().fillna(NOWHERE), dtype=np.intp)
 
 
 def common(values: "pd.Series[Any]") -> Any:
-    """Return the one value of a column, or its values, joined by commas in order; of numbers, the mean."""
+    """Return the one value of a column; of several texts, all joined by commas in order; of several numbers, the mean."""
+    known = values.dropna()
+    if known.nunique() == 1:
+        return known.iloc[0]
     if pd.api.types.is_numeric_dtype(values):
-        return float(values.mean())
-    return ", ".join(sorted(set(values.dropna().astype(str))))
+        return float(known.mean())
+    return ", ".join(sorted(set(known.astype(str))))
 
 
 def _nearest(rows: NDArray[np.intp], away: Floats) -> Sequence[int]:

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphospace.commands import _query
 from morphospace.commands._maps import KINDS
 from morphospace.errors import InputError
+from morphospace.metrics import novelty
 from morphospace.search import levels as keys
 from morphospace.search.database import DISTANCE, ROW, Database
 from morphospace.serving.source import Hit, Level, Name, Wanted
@@ -46,6 +48,13 @@ class Near:
             )
         items = self._items[wanted.level]
         return [Hit(int(items[row]), float(d)) for row, d in zip(found[ROW], found[DISTANCE], strict=True)]
+
+    def remarks(self, vector: NDArray[np.float32], wanted: Wanted) -> list[str]:
+        """Say whether a cell at a place of the latent space is like the controls or any known mechanism."""
+        asked = _query.Query("", vector, "cell", None, None)
+        with self._one_at_a_time:
+            like = _query.known_classes(self._database, asked, wanted.metric)
+        return [novelty.verdict(like), *(f"p {n.p:.3f}: {n.name}, {n.wells} wells" for n in like)]
 
     def _places(self, level: Level, name: Name) -> NDArray[np.intp]:
         """Return the row in the database of each item of a map."""

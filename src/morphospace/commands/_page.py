@@ -74,7 +74,8 @@ class Page:
         with self._one_at_a_time:
             mean, _ = embedding.encode(self._model, tile[None], 1)
         drawn = shown(self._drawn(tile)) if self.reconstructs else None
-        return Answer(shown(tile), drawn, self._near.of_vector(mean[0], wanted))
+        hits = self._near.of_vector(mean[0], wanted)
+        return Answer(shown(tile), drawn, hits, self._near.remarks(mean[0], wanted))
 
     def walk(self, start: int | None, moves: Mapping[int, float]) -> bytes:
         """Return the picture at a place of the latent space."""
@@ -86,7 +87,8 @@ class Page:
 
     def _drawn(self, tile: NDArray[np.uint8]) -> Floats:
         with self._one_at_a_time:
-            return embedding.reconstruct(self._model, np.asarray(tile)[None], 1)[0]
+            drawn: Floats = embedding.reconstruct(self._model, np.asarray(tile)[None], 1)[0]
+        return drawn
 
     def _dimensions(self, paths: Paths) -> list[Slider]:
         """Check that the table is of this model, and return the dimensions that carry most."""
@@ -131,11 +133,8 @@ def read(paths: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
         which = ", ".join(str(v) for v in table.loc[row, schema.OBJECT_KEY])
-        lost = int((~finite).sum())
-        raise InputError(
-            f"{paths.embeddings}: {lost:,} of {len(table):,} cells have a latent that is no number, the first is {which}"
-            f" (row {row}); run `dvc repro -f embed`"
-        )
+        many = f"{int((~finite).sum()):,} of {len(table):,} cells have a latent that is no number"
+        raise InputError(f"{paths.embeddings}: {many}, the first is {which} (row {row}); run `dvc repro -f embed`")
     found = tables.read_parquet(paths.crops_table, "synthesize")
     schema.check(found, [schema.CROP_FILE, schema.CROP_STATUS], str(paths.crops_table), schema.OBJECT_KEY)
     kept = found[found[schema.CROP_STATUS] == schema.KEPT].drop(columns=schema.CROP_STATUS)

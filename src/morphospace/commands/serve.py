@@ -60,5 +60,5 @@ def run(
         if browser:
             webbrowser.open(address)
 
-    server.run(made, bound, ready)
+    server.Server(made, bound, ready).run()
     typer.echo("ended")

@@ -38,8 +38,8 @@ def column(name: str, values: "pd.Series[Any]") -> Column:
     about = name, label(name), unit(name), group(name)
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return Column(*about, "number", [], values.to_numpy(np.float32, na_value=np.nan))
-    text = values.astype("string").replace("", pd.NA)
-    codes, levels = pd.factorize(text, sort=True)
+    text = values.astype("string")
+    codes, levels = pd.factorize(text.mask(text == ""), sort=True)
     if len(levels) >= NONE:
         raise InputError(f"column {name} has {len(levels):,} different values, a page can show {NONE - 1:,}")
     return Column(*about, "category", [str(v) for v in levels], np.where(codes < 0, NONE, codes).astype(np.uint16))

@@ -30,24 +30,36 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run(app: Any, bound: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until Ctrl-C or a call to end; `ready` is called when the server answers."""
-    import uvicorn
+class Server:
+    """A server on a bound socket; `ready` is called when it answers."""
 
-    class Announcing(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready()
+    def __init__(self, app: Any, bound: socket.socket, ready: Callable[[], None]) -> None:
+        import uvicorn
 
-    config = uvicorn.Config(
-        app, log_level="warning", lifespan="off", ws="none", server_header=False, timeout_graceful_shutdown=2
-    )
-    try:
-        Announcing(config).run(sockets=[bound])
-    except KeyboardInterrupt:  # uvicorn raises it again once it has ended well
-        return
-    finally:
-        bound.close()
+        class Announcing(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                ready()
+
+        self._bound = bound
+        self._server = Announcing(
+            uvicorn.Config(
+                app, log_level="warning", lifespan="off", ws="none", server_header=False, timeout_graceful_shutdown=2
+            )
+        )
+
+    def run(self) -> None:
+        """Serve until Ctrl-C, or until another thread calls `stop`."""
+        try:
+            self._server.run(sockets=[self._bound])
+        except KeyboardInterrupt:  # uvicorn raises it again once it has ended well
+            return
+        finally:
+            self._bound.close()
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        self._server.should_exit = True
 
 
 def url(bound: socket.socket) -> str:

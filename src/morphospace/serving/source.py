@@ -120,4 +120,4 @@ class Source(Protocol):
         """
 
     def walk(self, start: int | None, moves: Mapping[int, float]) -> bytes:
-        """Return what the model draws (PNG) at a cell, or at the mean, moved along dimensions by standard deviations."""
+        """Return what the model draws (PNG) at a cell, or at the mean of all, moved by standard deviations."""

@@ -17,14 +17,16 @@ const grey = () => (isDark() ? "#5b626b" : "#bcbcb6");
 
 export const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
+/** Return the colour of a share of the scale; on a dark page its darkest part is left out, for it would not be seen. */
 export function viridis(share) {
-  const at = Math.min(Math.max(share, 0), 1) * (VIRIDIS.length - 1);
+  const least = isDark() ? 0.16 : 0;
+  const at = (least + Math.min(Math.max(share, 0), 1) * (1 - least)) * (VIRIDIS.length - 1);
   const low = Math.min(Math.floor(at), VIRIDIS.length - 2);
   const [a, b] = [rgb(VIRIDIS[low]), rgb(VIRIDIS[low + 1])];
   return "#" + a.map((v, i) => Math.round(v + (b[i] - v) * (at - low)).toString(16).padStart(2, "0")).join("");
 }
 
-export const gradient = `linear-gradient(90deg, ${VIRIDIS.join(", ")})`;
+export const gradient = () => `linear-gradient(90deg, ${VIRIDIS.map((_, i) => viridis(i / (VIRIDIS.length - 1))).join(", ")})`;
 
 /** Return {of: Uint16Array, looks, entries} of a column of categories; the rarest beyond 23 share one grey look. */
 export function categories(column, codes) {

@@ -29,7 +29,7 @@ function entry(page, column, look, i) {
 function bar(column, scale) {
   if (!scale) return [el("p", { class: "note" }, "No cell has a value.")];
   const strip = el("div", { class: "strip" });
-  strip.style.background = gradient;
+  strip.style.background = gradient();
   const middle = scale.isLog ? Math.sqrt(scale.low * scale.high) : (scale.low + scale.high) / 2;
   const ends = [`${scale.below ? "≤ " : ""}${said(scale.low)}`, said(middle), `${scale.above ? "≥ " : ""}${said(scale.high)}`];
   const notes = [column.unit ? `in ${column.unit}` : column.group === "latent" ? "in units of the latent space" : "",

@@ -61,6 +61,7 @@ class Page {
   async show(level) {
     const points = await api.points(level);
     this.level = level;
+    this.selected = -1; // an item of the map before
     this.map.setPoints(points);
     for (const button of $("levels").children) button.setAttribute("aria-pressed", button.dataset.level === level);
     this.filters.refresh();

@@ -147,7 +147,8 @@ export class PointMap extends EventTarget {
 
   _draw(isMoving) {
     this.isStale = false;
-    const ratio = isMoving && this.milliseconds > QUICK ? 1 : this.ratio;
+    const fine = Math.min(window.devicePixelRatio, this.points.xs.length > LARGE ? 1.5 : 2);
+    const ratio = isMoving && this.milliseconds > QUICK ? 1 : fine;
     const [width, height] = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
     if (this.splatter.width !== width || this.splatter.height !== height) this.splatter.resize(width, height);
     const { scale, x, y } = this.view;
@@ -168,7 +169,7 @@ export class PointMap extends EventTarget {
 
   _drawMarks() {
     const context = this.marks.getContext("2d");
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.setTransform(window.devicePixelRatio, 0, 0, window.devicePixelRatio, 0, 0);
     context.clearRect(0, 0, this.box.clientWidth, this.box.clientHeight);
     if (!this.points) return;
     const style = getComputedStyle(this.box);
@@ -195,10 +196,15 @@ export class PointMap extends EventTarget {
     }
   }
 
+  /** Draw a line between two places, but not into the rings round them. */
   _line(context, [x, y], [u, v], ink) {
+    const far = Math.hypot(u - x, v - y);
+    const gap = this.radius() + 4;
+    if (far <= 2 * gap) return;
+    const [dx, dy] = [((u - x) / far) * gap, ((v - y) / far) * gap];
     context.beginPath();
-    context.moveTo(x, y);
-    context.lineTo(u, v);
+    context.moveTo(x + dx, y + dy);
+    context.lineTo(u - dx, v - dy);
     context.strokeStyle = ink;
     context.lineWidth = 1;
     context.stroke();
@@ -208,9 +214,7 @@ export class PointMap extends EventTarget {
     const [w, h] = [this.box.clientWidth, this.box.clientHeight];
     const before = [this.width ?? w, this.height ?? h];
     [this.width, this.height] = [w, h];
-    const most = (this.points?.xs.length ?? 0) > LARGE ? 1.5 : 2;
-    this.ratio = Math.min(window.devicePixelRatio || 1, most);
-    [this.marks.width, this.marks.height] = [w, h].map((side) => Math.round(side * this.ratio));
+    [this.marks.width, this.marks.height] = [w, h].map((side) => Math.round(side * window.devicePixelRatio));
     if (!this.points) return;
     if (Math.abs(this.view.scale - this.fitted) < 1e-9) this.fit();
     else {

@@ -44,11 +44,12 @@ export class Search {
     const { facts } = this.page.about;
     const pictures = [figure(found.picture, name, facts)];
     if (found.reconstruction) pictures.push(figure(found.reconstruction, "As the model draws it", facts));
-    this.answer.replaceChildren(
+    this.answer.replaceChildren(...[
       el("div", { class: "figures" }, ...pictures), channels(facts),
-      ...found.remarks.map((remark) => el("p", { class: "remark" }, remark)),
+      remarks(found.remarks),
       el("h3", {}, `${many(found.hits.length, level)} most like it`),
-      el("div", { class: "tiles" }, ...found.hits.map((hit) => tile(this.page, level, hit))));
+      el("div", { class: "tiles" }, ...found.hits.map((hit) => tile(this.page, level, hit))),
+    ].filter(Boolean));
     if (level === this.page.level) this.page.map.mark({ selected: -1, hits: found.hits.map((h) => h.item) });
   }
 
@@ -74,4 +75,11 @@ export class Search {
       if (event.dataTransfer.files[0]) this.send(event.dataTransfer.files[0]).catch(complain);
     });
   }
+}
+
+/** Return the first remark, with the others behind it. */
+function remarks([first, ...others]) {
+  if (!first) return null;
+  return el("div", { class: "remark" }, el("p", {}, first), others.length ? el("details", {},
+    el("summary", {}, "Each class"), el("ul", {}, ...others.map((other) => el("li", {}, other)))) : null);
 }
