@@ -43,7 +43,7 @@ def write(root: Path, model: str = "conv_vae", channels: int = 3) -> Paths:
     names = ["Actin", "Tubulin", "DNA", "ER"][:channels]
     paths = Paths(root / "embeddings.parquet", root / "crops", root / "crops.parquet", root / "model")
     plug_in = registry.load("models", model)
-    options = plug_in.Options().model_dump() | ({"widths": [4, 8]} if model == "metric_net" else {})
+    options = plug_in.Options().model_dump() | ({"widths": [4, 8], "map_dropout": []} if model == "metric_net" else {})
     about = {"r_loss_factor": 1.0, "best_epoch": 1, "epochs": 1, "fingerprint": f"random-{model}"}
     card = embedding.Card(
         model=model, channels=names, size=SIZE, z_dim=Z_DIM, channel_mode="joint", options=options, **about

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def levels(table: pd.DataFrame, console: Console) -> dict[Name, Level]:
         if of.max() + 1 >= _FEWEST:
             made[name] = _group(name, table, latent, of, console)
     if "wells" not in made:  # nothing to lead to
-        of_well[:] = NOWHERE
+        made = {n: replace(level, parents=np.full_like(level.parents, NOWHERE)) for n, level in made.items()}
     return made
 
 

@@ -97,7 +97,8 @@ async def read(request: Request, most: int) -> bytes:
 
 def _without_port(host: str) -> str:
     if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
+        name, closed, _ = host[1:].partition("]")
+        return name.lower() if closed else ""
     return host.partition(":")[0].lower()
 
 

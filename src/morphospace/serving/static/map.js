@@ -1,10 +1,11 @@
 // The map: what is seen of it, moving and zooming, and which point lies under the pointer.
 
+import { Grid } from "./grid.js";
+import { listen } from "./hands.js";
 import { Splatter } from "./splat.js";
 
 const MARGIN = 28; // px
 const NEAR = 12; // px: how far from a point a click still means it
-const GRID = 256; // boxes along each axis, to find points
 const QUICK = 16; // ms: drawings that take longer are made less often, and coarser, while the map moves
 const LARGE = 100000; // points from which on a fine screen is not used to the full
 const REST = 140; // ms without a movement after which the map is drawn as well as can be
@@ -23,7 +24,7 @@ export class PointMap extends EventTarget {
     this.milliseconds = 0; // of the last drawing
     this.movedAt = this.drawnAt = -Infinity;
     new ResizeObserver(() => this._resized()).observe(box);
-    this._listen();
+    listen(this);
   }
 
   /** Show other points, (n, 2) flat, all of them in view. */
@@ -33,7 +34,7 @@ export class PointMap extends EventTarget {
     for (let i = 0; i < n; i++) [xs[i], ys[i]] = [flat[2 * i], flat[2 * i + 1]];
     this.points = { xs, ys, order: new Uint32Array(0) };
     this.isShown = new Uint8Array(n).fill(1);
-    this._index();
+    this.grid = new Grid(xs, ys);
     this.marked = { selected: -1, hits: [], hover: -1 };
     this.fit();
   }
@@ -52,7 +53,7 @@ export class PointMap extends EventTarget {
   }
 
   fit() {
-    const { low, high } = this.bounds;
+    const { low, high } = this.grid;
     const [w, h] = [this.box.clientWidth, this.box.clientHeight];
     const spans = [high[0] - low[0] || 1, high[1] - low[1] || 1];
     const scale = Math.min((w - 2 * MARGIN) / spans[0], (h - 2 * MARGIN) / spans[1]);
@@ -95,20 +96,7 @@ export class PointMap extends EventTarget {
   pick(x, y, near = Math.max(NEAR, this.radius() + 3)) {
     if (!this.points) return -1;
     const { scale } = this.view;
-    const [dx, dy, reach] = [(x - this.view.x) / scale, (this.view.y - y) / scale, near / scale];
-    const [left, top] = this._boxOf(dx - reach, dy - reach);
-    const [right, bottom] = this._boxOf(dx + reach, dy + reach);
-    let [best, least] = [-1, reach * reach];
-    for (let row = top; row <= bottom; row++) for (let column = left; column <= right; column++) {
-      const box = row * GRID + column;
-      for (let k = this.starts[box]; k < this.starts[box + 1]; k++) {
-        const i = this.sorted[k];
-        if (!this.isShown[i]) continue;
-        const away = (this.points.xs[i] - dx) ** 2 + (this.points.ys[i] - dy) ** 2;
-        if (away <= least) [best, least] = [i, away];
-      }
-    }
-    return best;
+    return this.grid.nearest((x - this.view.x) / scale, (this.view.y - y) / scale, near / scale, this.isShown);
   }
 
   /** Radius of a point, px: smaller where there are many, larger when they are zoomed in on. */
@@ -220,106 +208,6 @@ export class PointMap extends EventTarget {
     else {
       this.move((w - before[0]) / 2, (h - before[1]) / 2);
       this.movedAt = -Infinity; // draw at once: the canvas has another size
-    }
-  }
-
-  /** Sort the points into boxes, so that those near a place are found without looking at all. */
-  _index() {
-    const { xs, ys } = this.points;
-    const [low, high] = [[Infinity, Infinity], [-Infinity, -Infinity]];
-    for (let i = 0; i < xs.length; i++) {
-      [low[0], high[0]] = [Math.min(low[0], xs[i]), Math.max(high[0], xs[i])];
-      [low[1], high[1]] = [Math.min(low[1], ys[i]), Math.max(high[1], ys[i])];
-    }
-    this.bounds = { low, high };
-    this.starts = new Uint32Array(GRID * GRID + 1);
-    const boxes = new Uint32Array(xs.length);
-    for (let i = 0; i < xs.length; i++) {
-      const [column, row] = this._boxOf(xs[i], ys[i]);
-      boxes[i] = row * GRID + column;
-      this.starts[boxes[i] + 1] += 1;
-    }
-    for (let b = 0; b < GRID * GRID; b++) this.starts[b + 1] += this.starts[b];
-    const next = this.starts.slice();
-    this.sorted = new Uint32Array(xs.length);
-    for (let i = 0; i < xs.length; i++) this.sorted[next[boxes[i]]++] = i;
-  }
-
-  _boxOf(x, y) {
-    return [x, y].map((v, axis) => {
-      const span = this.bounds.high[axis] - this.bounds.low[axis] || 1;
-      return Math.min(Math.max(Math.floor(((v - this.bounds.low[axis]) / span) * GRID), 0), GRID - 1);
-    });
-  }
-
-  _listen() {
-    const { box } = this;
-    const held = new Map();
-    let travelled = 0;
-    const here = (event) => {
-      const around = box.getBoundingClientRect();
-      return [event.clientX - around.left, event.clientY - around.top];
-    };
-    const say = (name, detail) => this.dispatchEvent(new CustomEvent(name, { detail }));
-    box.addEventListener("pointerdown", (event) => {
-      box.setPointerCapture(event.pointerId);
-      held.set(event.pointerId, here(event));
-      travelled = held.size > 1 ? Infinity : 0;
-    });
-    box.addEventListener("pointermove", (event) => {
-      const now = here(event);
-      const before = held.get(event.pointerId);
-      if (!before) {
-        if (event.pointerType !== "touch") say("hover", { point: this.pick(...now), at: now });
-        return;
-      }
-      travelled += Math.hypot(now[0] - before[0], now[1] - before[1]);
-      if (held.size === 1 && travelled > 4) this.move(now[0] - before[0], now[1] - before[1]);
-      else if (held.size === 2) this._pinch(held, event.pointerId, now);
-      if (travelled > 4) say("hover", { point: -1 });
-      held.set(event.pointerId, now);
-    });
-    const lift = (event) => {
-      if (held.delete(event.pointerId) && travelled <= 4 && event.type === "pointerup") {
-        say("pick", { point: this.pick(...here(event)) });
-      }
-    };
-    box.addEventListener("pointerup", lift);
-    box.addEventListener("pointercancel", lift);
-    box.addEventListener("pointerleave", () => say("hover", { point: -1 }));
-    box.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0018)), ...here(event));
-    }, { passive: false });
-    box.addEventListener("keydown", (event) => this._key(event, say));
-  }
-
-  _pinch(held, moving, now) {
-    const [other] = [...held].filter(([id]) => id !== moving).map(([, at]) => at);
-    const before = held.get(moving);
-    const apart = (a) => Math.hypot(a[0] - other[0], a[1] - other[1]) || 1;
-    this.zoom(apart(now) / apart(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
-    this.move((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
-  }
-
-  _key(event, say) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = 60;
-    const todo = {
-      ArrowLeft: () => this.move(step, 0),
-      ArrowRight: () => this.move(-step, 0),
-      ArrowUp: () => this.move(0, step),
-      ArrowDown: () => this.move(0, -step),
-      "+": () => this.zoom(1.3),
-      "=": () => this.zoom(1.3),
-      "-": () => this.zoom(1 / 1.3),
-      0: () => this.fit(),
-      Enter: () => say("pick", { point: this.pick(this.box.clientWidth / 2, this.box.clientHeight / 2, Infinity) }),
-      Escape: () => say("pick", { point: -1 }),
-    }[event.key];
-    if (todo) {
-      event.preventDefault();
-      todo();
     }
   }
 }
