@@ -93,7 +93,7 @@ def codes(table: pd.DataFrame, kind: keys.Level) -> NDArray[np.intp]:
 
 
 def common(values: "pd.Series[Any]") -> Any:
-    """Return the one value of a column; of several texts, all joined by commas in order; of several numbers, the mean."""
+    """Return the one value of a column; of several, the mean of numbers, or the texts in order with commas between."""
     known = values.dropna()
     if known.nunique() == 1:
         return known.iloc[0]
