@@ -187,3 +187,17 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Path, "read_bytes", refuse)  # root, who runs the tests in a container, may read everything
     with pytest.raises(InputError, match=r"a\.png cannot be read: Permission denied"):
         _read(path)
+
+
+def test_a_picture_from_anyone_is_a_tile_or_is_refused_by_its_first_bytes() -> None:
+    for channels in (1, 2, 3, 4):
+        names = ["Actin", "Tubulin", "DNA", "ER"][:channels]
+        tile = np.random.default_rng(3).integers(0, 255, (channels, 16, 16), dtype=np.uint8)
+        content = codec.encode_tile(tile)
+        np.testing.assert_array_equal(inputs.picture(content, names, 16), tile)
+        with pytest.raises(InputError, match=r"is 16 x \d+ px; the model wants an? (RGB|grey) PNG of 8 bits"):
+            inputs.picture(content, names, 15)
+        with pytest.raises(InputError, match="is not a readable PNG"):
+            inputs.picture(content[:40], names, 16)  # the size is there, the rest is not
+    with pytest.raises(InputError, match="is no PNG"):
+        inputs.picture(content[:20], names, 16)
