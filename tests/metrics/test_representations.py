@@ -60,3 +60,11 @@ def test_features_that_are_not_finite_or_not_a_table_are_refused() -> None:
         representations.fixed(features)
     with pytest.raises(InputError, match=r"not \(5, 0\)"):
         representations.fixed(np.ones((5, 0)))
+
+
+def test_the_mean_inside_is_that_of_the_pixels_that_are_shown() -> None:
+    rng = np.random.default_rng(0)
+    tiles = (rng.integers(1, 256, (300, 2, 8, 8)) * (rng.random((300, 1, 8, 8)) < 0.4)).astype(np.uint8)
+    tiles[7] = 0
+    wanted = [[c[(t > 0).any(axis=0)].mean() if t.any() else 0 for c in t] for t in tiles]
+    np.testing.assert_allclose(representations.inside(tiles), wanted)

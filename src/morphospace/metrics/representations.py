@@ -47,6 +47,19 @@ def intensities(tiles: NDArray[Any]) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
+def inside(tiles: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean of each channel over the pixels of each tile where any channel is above 0 (N, C); else 0.
+
+    Masked tiles are 0 outside the cell, so this is how bright a cell is, whatever its size.
+    """
+    found = np.zeros(tiles.shape[:2])
+    for start, block in zip(range(0, len(tiles), _BLOCK), blocks(np.arange(len(tiles)), _BLOCK), strict=True):
+        part = np.asarray(tiles[block])
+        shown = np.maximum((part > 0).any(axis=1).sum(axis=(1, 2)), 1)
+        found[start : start + len(block)] = part.sum(axis=(2, 3), dtype=np.float64) / shown[:, None]
+    return found
+
+
 def projection(tiles: NDArray[Any], k: int, seed: int) -> NDArray[np.float32]:
     """Return k random linear combinations of the pixels of each tile (N, k), Gaussian weights of variance 1/d."""
     d = int(np.prod(tiles.shape[1:]))

@@ -135,6 +135,36 @@ _CAPTIONS = [
         "one it has not learnt.",
     ),
     (
+        "dose/plate_*",
+        "Plate {}: distance from the negative controls",
+        "Rows and columns as on the bench. Distance should follow the doses; a gradient from edge to centre, or a row "
+        "that differs whatever is in it, is the plate and not the compound.",
+    ),
+    (
+        "dose/curves",
+        "Dose and response",
+        "A point a well, and the range of the negative controls in grey. A response leaves the grey and goes on rising "
+        "with dose; the interval of rho says whether chance would do as much.",
+    ),
+    (
+        "dose/controls",
+        "Controls apart",
+        "Distances of all wells by their type. The positive controls should stand above all negative ones: Z' above 0 "
+        "says so with three standard deviations of either to spare.",
+    ),
+    (
+        "interpret/latents",
+        "What the latents move with",
+        "Each latent against each property; a dot where no more than the stated share of the dots is chance. A latent "
+        "that moves with the plate, or with brightness alone, says little of biology.",
+    ),
+    (
+        "interpret/strips",
+        "Cells along the latents that move most",
+        "The average cell with one latent moved, for the top latents of each property. It should change in what the "
+        "row is named after; if it changes in something else too, the latent means both.",
+    ),
+    (
         "budget/stages",
         "Where the time went",
         "Seconds of each stage. Processor time over wall-clock time is how many cores were busy.",

@@ -106,7 +106,12 @@ def walks(
     `sizes` is the KL (nats) or the variance of each dimension, as `by` says, for the label.
     """
     labels = [f"z {k}, {by} {size:.2f}" for k, size in zip(dimensions, sizes, strict=True)]
-    figure = grid([list(row) for row in tiles], labels, title="From the average cell along single dimensions")
+    return strips(tiles, labels, span, "From the average cell along single dimensions")
+
+
+def strips(tiles: Sequence[NDArray[Any]], labels: Sequence[str], span: float, title: str) -> Figure:
+    """Return labelled rows of tiles (steps, C, H, W), each from -`span` to +`span` standard deviations of a latent."""
+    figure = grid([list(row) for row in tiles], labels, title=title)
     steps = len(tiles[0])
     for i, axis in enumerate(figure.axes[-steps:]):
         axis.set_xlabel(f"{-span + 2 * span * i / (steps - 1):+.3g} sd".replace("+0 ", "0 "), fontsize=8)

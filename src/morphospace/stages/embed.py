@@ -105,10 +105,5 @@ def _figures(model: Model, mean: Floats, logvar: Floats | None, side: str, seed:
 def _walks(model: Model, mean: Floats, order: NDArray[Any], by: str) -> Figure:
     """Draw the average cell moved along the first dimensions in an order, by standard deviations of the means."""
     top = [int(k) for k in np.argsort(order)[::-1][:_WALKS]]
-    steps = np.linspace(-_SPAN, _SPAN, _STEPS)
-    rows = []
-    for k in top:
-        z = np.repeat(mean.mean(axis=0, keepdims=True), _STEPS, axis=0)
-        z[:, k] += (steps * mean[:, k].std()).astype(np.float32)
-        rows.append(embedding.decode(model, z))
+    rows = [embedding.walk(model, mean, k, _SPAN, _STEPS) for k in top]
     return drawing.walks(rows, top, [float(order[k]) for k in top], by, _SPAN)

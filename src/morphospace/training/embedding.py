@@ -184,6 +184,23 @@ def decode(model: Model, z: NDArray[np.float32]) -> NDArray[np.float32]:
         return _array(model.decode(torch.from_numpy(z).to(next(model.parameters()).device)))
 
 
+def walk(model: Model, mean: NDArray[np.float32], dimension: int, span: float, steps: int) -> NDArray[np.float32]:
+    """Return the average cell as it is drawn with one latent moved, (steps, C, H, W).
+
+    Parameters
+    ----------
+    model
+        One that decodes.
+    mean
+        Latent means of cells (N, z_dim): where the average is, and what a standard deviation is.
+    dimension
+        The latent that moves, from -`span` to +`span` standard deviations.
+    """
+    z = np.repeat(mean.mean(axis=0, keepdims=True), steps, axis=0)
+    z[:, dimension] += (np.linspace(-span, span, steps) * mean[:, dimension].std()).astype(np.float32)
+    return decode(model, z)
+
+
 def _batches(model: Model, tiles: NDArray[np.uint8], minibatch: int) -> Any:
     model.eval()
     held = Tiles(tiles, next(model.parameters()).device, resident=False)
