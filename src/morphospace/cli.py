@@ -43,6 +43,8 @@ STAGES = {
     "embed": "Write the latent mean of every cell, and what the latent space looks like.",
     "profile": "Write the profiles of sites, wells and treatments, each plate measured from its negative controls.",
     "similarity": "Score the reconstructions, beside their floors, with intervals.",
+    "dose": "Measure each well's distance from the negative controls, and whether it rises with dose.",
+    "interpret": "Say which latents move with dose, mechanism, plate, cell size and intensity.",
     "package": "Put the model into a folder with its card: data, parameters, scores, limits, licence.",
     "budget": "Add up hours, money and storage, for this run and for the thesis's.",
     "report": "Write report.html and report.md.",

@@ -165,12 +165,23 @@ class Profile(Options):
     align_regularization: Annotated[float, Field(ge=0)]
 
 
-class Similarity(Options):
+class Resampling(Options):
+    """How many resamples of wells an interval rests on, and its confidence."""
+
+    bootstrap: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Similarity(Resampling):
     """How S and its floors are estimated."""
 
     pca_cells: Annotated[int, Field(ge=10)]
-    bootstrap: Annotated[int, Field(ge=100)]
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Interpret(Options):
+    """Which latents are said to move with a property."""
+
+    fdr: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Machine(Options):
@@ -219,6 +230,8 @@ class Params(Options):
     train: Train
     profile: Profile
     similarity: Similarity
+    dose: Resampling
+    interpret: Interpret
     budget: Budget
     tune: Space
     dataset_options: dict[str, Any]

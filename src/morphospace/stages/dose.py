@@ -1,0 +1,160 @@
+"""Measure each well's distance from the negative controls, and whether it rises with dose."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from matplotlib.figure import Figure
+from scipy.stats import false_discovery_control
+
+from morphospace import files, params, schema, tables
+from morphospace.errors import InputError
+from morphospace.metrics import dose as metric
+from morphospace.profiling.features import OBJECT_COUNT, feature_columns
+from morphospace.reporting import dose as drawing
+from morphospace.reporting import figures
+from morphospace.reporting.clock import clock
+
+logger = logging.getLogger(__name__)
+
+WELLS = "wells.parquet"
+COUNT_DISTANCE = "Distance_CellCount"
+_PLATES, _PANELS = 8, 12  # that are drawn
+_RESPONSES, _CONTROLS, _JITTER = 0, 1, 2  # streams of random numbers
+_KEPT = [schema.PLATE, schema.WELL, schema.COMPOUND, schema.CONCENTRATION, schema.PERT_TYPE]
+
+
+def run(
+    profiles: Annotated[Path, typer.Argument(help="Folder with the profiles; wells.parquet is read.")],
+    table: Annotated[Path, typer.Argument(help="Table to write: a row a compound, its correlation with dose.")],
+    distances: Annotated[Path, typer.Argument(help="Table to write: a row a well, its distance from the controls.")],
+    timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
+    metrics: Annotated[Path, typer.Argument(help="The numbers of record, to write.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
+) -> None:
+    """Measure each well's distance from the negative controls, and whether it rises with dose.
+
+    For each compound the rank correlation of dose and distance, with its interval and p-value, beside that of the cell
+    count alone; Z' and SSMD of positive against negative controls. Data with one dose a compound, or without positive
+    controls, have none, and the metrics say so.
+    """
+    options = params.load()
+    with clock("dose", timings, table, distances) as tally:
+        wells = _wells(profiles / WELLS)
+        reason = _measure(wells)
+        responses = _responses(wells, options.dose, options.seed)
+        kinds = {kind: wells.loc[wells[schema.PERT_TYPE] == kind] for kind in (schema.NEGCON, schema.POSCON)}
+        apart = metric.separation(
+            kinds[schema.NEGCON][drawing.DISTANCE],
+            kinds[schema.POSCON][drawing.DISTANCE],
+            options.dose.bootstrap,
+            options.dose.confidence,
+            np.random.default_rng([options.seed, _CONTROLS]),
+        )
+        for found, path in ((responses, table), (wells[[*_KEPT, drawing.DISTANCE, COUNT_DISTANCE]], distances)):
+            with files.replacing(path) as aside:
+                found.to_csv(aside, index=False, lineterminator="\n")
+        record = _record(wells, responses, apart, reason)
+        files.write_json(metrics, record)
+        with files.replacing_folder(pictures) as aside:
+            for name, figure in _figures(wells, responses, record, options).items():
+                figures.save(figure, aside / f"{name}.png")
+        logger.info("%s", record["verdict"])
+        tally.items, tally.unit = len(wells), "wells"
+
+
+def _wells(path: Path) -> pd.DataFrame:
+    """Return the profiles of the wells, sorted, with their number of cells."""
+    found = tables.read_parquet(path, "profile")
+    schema.check(found, [*_KEPT, OBJECT_COUNT], str(path), [schema.PLATE, schema.WELL])
+    return found.sort_values([schema.PLATE, schema.WELL], ignore_index=True)
+
+
+def _measure(wells: pd.DataFrame) -> str:
+    """Write the distances by the profile, and by the number of cells alone, into the table; say why there are none."""
+    controls = (wells[schema.PERT_TYPE] == schema.NEGCON).to_numpy()
+    reasons = []
+    counts = np.log1p(wells[[OBJECT_COUNT]].to_numpy(dtype=np.float64))
+    features = wells[feature_columns(wells)].to_numpy(dtype=np.float64)
+    for name, values in ((drawing.DISTANCE, features), (COUNT_DISTANCE, counts)):
+        try:
+            wells[name] = metric.distances(values, controls)
+            reasons.append("")
+        except InputError as error:
+            wells[name] = np.nan
+            reasons.append(str(error))
+    return reasons[0]
+
+
+def _responses(wells: pd.DataFrame, options: params.Resampling, seed: int) -> pd.DataFrame:
+    """Return a row a compound, those with the highest correlation first."""
+    treated = wells[wells[schema.PERT_TYPE] != schema.NEGCON]
+    rows: list[dict[str, Any]] = []
+    for i, (compound, mine) in enumerate(treated.groupby(schema.COMPOUND, sort=True)):
+        both = []
+        for k, name in enumerate((drawing.DISTANCE, COUNT_DISTANCE)):
+            rng = np.random.default_rng([seed, _RESPONSES, i, k])
+            doses, values = mine[schema.CONCENTRATION], mine[name]
+            both.append(metric.response(doses, values, options.bootstrap, options.confidence, rng))
+        floor = {"cell_count_rho": both[1].rho, "cell_count_low": both[1].low, "cell_count_high": both[1].high}
+        rows.append({"compound": str(compound), **both[0]._asdict(), **floor})
+    names = ["compound", *metric.Response._fields, "cell_count_rho", "cell_count_low", "cell_count_high"]
+    found = pd.DataFrame(rows, columns=names)
+    tested = found["p"].notna()
+    adjusted = np.full(len(found), np.nan)
+    if tested.any():
+        adjusted[tested] = false_discovery_control(found.loc[tested, "p"])
+    found.insert(names.index("p") + 1, "q", adjusted)
+    return found.sort_values(["rho", "compound"], ascending=[False, True], ignore_index=True)
+
+
+def _record(wells: pd.DataFrame, responses: pd.DataFrame, apart: metric.Separation, reason: str) -> dict[str, Any]:
+    """Return the numbers of record, flat."""
+    scored = responses[responses["rho"].notna()]
+    rising = int((scored["low"] > 0).sum())
+    said = f"the distance from the negative controls rises with dose in {rising} of {len(scored)} compounds"
+    if not len(scored):
+        reasons = [reason] if reason else sorted(set(responses["reason"])) or ["no treated well"]
+        said = f"no compound has a dose-response: {'; '.join(reasons)}"
+    record = {
+        "verdict": said,
+        "wells": len(wells),
+        "negative_controls": apart.negative,
+        "positive_controls": apart.positive,
+        "compounds": len(responses),
+        "with_doses": len(scored),
+        "rising": rising,
+        "rho_median": scored["rho"].median(),
+        "rho_min": scored["rho"].min(),
+        "rho_median_of_cell_count": scored["cell_count_rho"].median(),
+        "controls": apart.reason or "two of each kind or more",
+    }
+    for name, value in apart.values.items():
+        record |= {name: value, f"{name}_low": apart.intervals[name].low, f"{name}_high": apart.intervals[name].high}
+    return record
+
+
+def _figures(
+    wells: pd.DataFrame, responses: pd.DataFrame, record: dict[str, Any], options: params.Params
+) -> dict[str, Figure]:
+    """Return the figures by name; the controls are always drawn."""
+    said = record["controls"]
+    if np.isfinite(record["z_prime"]):
+        said = "; ".join(_estimate(title, record, name) for title, name in (("Z'", "z_prime"), ("SSMD", "ssmd")))
+    drawn = {"controls": drawing.controls(wells, said, options.seed + _JITTER)}
+    for name, of_plate in list(wells.groupby(schema.PLATE, sort=True))[:_PLATES]:
+        if figure := drawing.plate(of_plate, str(name)):
+            drawn[f"plate_{name}"] = figure
+    scored = responses[responses["rho"].notna()].head(_PANELS)
+    if len(scored):
+        panels = [drawing.Response(str(r["compound"]), _estimate("rho", r, "rho", "")) for _, r in scored.iterrows()]
+        drawn["curves"] = drawing.curves(wells, panels, options.dose.confidence)
+    return drawn
+
+
+def _estimate(title: str, values: Any, name: str, prefix: str | None = None) -> str:
+    before = f"{name}_" if prefix is None else prefix
+    return f"{title} {values[name]:.2f} [{values[f'{before}low']:.2f}, {values[f'{before}high']:.2f}]"
