@@ -13,7 +13,7 @@ with warnings.catch_warnings():
     from umap import UMAP
 
 HIDDEN = -1  # the code of a cell whose class the map must not know
-_FEWEST = 5  # cells
+FEWEST = 5  # cells
 
 
 def layout(
@@ -44,8 +44,8 @@ def layout(
     InputError
         When there are too few cells for a map.
     """
-    if len(features) < _FEWEST:
-        raise InputError(f"a map needs {_FEWEST} cells or more, there are {len(features)}")
+    if len(features) < FEWEST:
+        raise InputError(f"a map needs {FEWEST} cells or more, there are {len(features)}")
     made = UMAP(
         n_neighbors=min(neighbours, len(features) - 1),
         min_dist=min_dist,
