@@ -23,7 +23,7 @@ DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = DVC["stages"]
 # Carries values and files but decides nothing: a change here does not make results stale.
 PLUMBING = {"__init__", "errors", "options", "params", "registry", "schema", "files", "spending", "reporting.clock"}
-PLUMBING |= {"spaces", "speeds"}  # of a search, and of machines: neither decides a result
+PLUMBING |= {"analyses", "spaces", "speeds"}  # of a search, and of machines: neither decides a result
 # May import what is to the right of it, and its own kind.
 LAYERS = {
     "edge": {"params", "registry", "library", "bottom"},
@@ -32,7 +32,8 @@ LAYERS = {
     "registry": {"bottom"},
     "bottom": {"bottom"},
 }
-BOTTOM = {"errors", "options", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending", "supervision"}
+BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
+BOTTOM |= {"supervision"}
 GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}
 
 

@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from morphospace import registry
+from morphospace.analyses import Interpret, Moa
 from morphospace.errors import ParameterError
 from morphospace.options import Options
 from morphospace.spaces import Space
@@ -178,12 +179,6 @@ class Similarity(Resampling):
     pca_cells: Annotated[int, Field(ge=10)]
 
 
-class Interpret(Options):
-    """Which latents are said to move with a property."""
-
-    fdr: Annotated[float, Field(gt=0, lt=1)]
-
-
 class Machine(Options):
     """What an hour on a machine costs; `date` is when that was so: a year, a month or a day."""
 
@@ -232,6 +227,7 @@ class Params(Options):
     similarity: Similarity
     dose: Resampling
     interpret: Interpret
+    moa: Moa
     budget: Budget
     tune: Space
     dataset_options: dict[str, Any]

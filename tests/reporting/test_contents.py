@@ -87,7 +87,7 @@ def test_the_cost_of_this_run_stands_beside_the_size_of_the_thesis(tmp_path: Pat
 
 
 def test_numbers_and_pictures_of_a_stage_that_is_new_are_shown_all_the_same() -> None:
-    inputs = Inputs(metrics={"moa": {"nsc": 0.9}}, pictures={"moa": [Path("moa/confusion.png")]})
+    inputs = Inputs(metrics={"novel": {"nsc": 0.9}}, pictures={"novel": [Path("novel/confusion.png")]})
     found = contents.build(inputs, "d", "m").sections[-2]
     assert found.title == "Other results"
     assert len(found.blocks) == 2

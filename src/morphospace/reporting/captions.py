@@ -165,6 +165,29 @@ _CAPTIONS = [
         "row is named after; if it changes in something else too, the latent means both.",
     ),
     (
+        "moa/floors",
+        "Mechanisms of action beside what must be beaten",
+        "The line is the embedding. A floor whose interval reaches it does as well for nothing: metadata alone, the "
+        "number of cells, their brightness, or pixels projected at random or by PCA on as many numbers.",
+    ),
+    (
+        "moa/confusion_NSCB",
+        "Who is taken for whom in other batches",
+        "As above, with neighbours of the same batch left out. What is right only above was recognised by its batch.",
+    ),
+    (
+        "moa/confusion*",
+        "Who is taken for whom",
+        "The mechanism of the nearest treatment of another compound. Right ones lie on the diagonal; a full column "
+        "elsewhere is a mechanism that everything resembles.",
+    ),
+    (
+        "moa/map*",
+        "The wells, by mechanism",
+        "A map of the profiles of wells. Nothing is scored on it. Look whether wells of a mechanism lie together, and "
+        "apart from the negative controls; axes, sizes and gaps mean nothing.",
+    ),
+    (
         "budget/stages",
         "Where the time went",
         "Seconds of each stage. Processor time over wall-clock time is how many cores were busy.",

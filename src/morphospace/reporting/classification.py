@@ -23,8 +23,8 @@ def label(method: str, width: int) -> str:
     return names.get(method, f"{method} ({width})")
 
 
-def confusion(matrix: NDArray[np.integer[Any]], classes: Sequence[str], title: str) -> Figure:
-    """Return the confusion matrix (K, K), rows the truth: colour is the share of the row, figures are cells."""
+def confusion(matrix: NDArray[Any], classes: Sequence[str], title: str, rows: str = "cells") -> Figure:
+    """Return the confusion matrix (K, K), rows the truth: colour is the share of the row, figures count `rows`."""
     k = len(classes)
     cells = matrix.sum(axis=1)
     share = matrix / np.maximum(cells, 1)[:, None]
@@ -36,15 +36,15 @@ def confusion(matrix: NDArray[np.integer[Any]], classes: Sequence[str], title: s
             axis.text(
                 column,
                 row,
-                f"{n}",
+                f"{n:.3g}" if n % 1 else f"{int(n)}",
                 ha="center",
                 va="center",
                 fontsize=7,
                 color="white" if share[row, column] > 0.55 else "black",
             )
     axis.set_xticks(range(k), classes, rotation=45, ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(k), [f"{c} ({n:,})" for c, n in zip(classes, cells, strict=True)])
-    axis.set(xlabel="predicted", ylabel="truth (cells)")
+    axis.set_yticks(range(k), [f"{c} ({round(n):,})" for c, n in zip(classes, cells, strict=True)])
+    axis.set(xlabel="predicted", ylabel=f"truth ({rows})")
     axis.spines[:].set_visible(False)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     figure.colorbar(shown, ax=axis, label="share of the true class", shrink=0.8)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from morphospace.reporting import captions, costs, scores
+from morphospace.reporting import captions, costs, moa_scores, scores
 from morphospace.reporting.page import NOT_MEASURED, Block, Code, Items, Page, Section, Table, Text, number
 
 SHOWN_DROPPED = 12  # rows of dropped.csv
 SHOWN_EPOCHS = 12
 SHOWN_NUMBERS = 40
-_METRICS = {"index", "segment", "validate", "synthesize", "split", "train", "latent", "similarity", "budget"}
-_FOLDERS = {"illumination", "segmentation", "crops", "training", "latent", "similarity", "budget"}
+_METRICS = {"index", "segment", "validate", "synthesize", "split", "train", "latent", "similarity", "moa", "budget"}
+_FOLDERS = {"illumination", "segmentation", "crops", "training", "latent", "similarity", "moa", "budget"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def build(inputs: Inputs, dataset: str, model: str) -> Page:
         Section("Split", _split(inputs.metrics.get("split"))),
         Section("Training", _training(inputs)),
         Section("Latent space", [*_measured(inputs, "latent"), *_shown(inputs, "latent")]),
+        Section("Mechanisms of action", [*moa_scores.blocks(inputs.metrics.get("moa")), *_shown(inputs, "moa")]),
         Section(
             "Cost",
             costs.blocks(

@@ -18,16 +18,16 @@ MOST = len(COLOURS) * len(SHAPES) - 1  # categories with a look of their own
 _NOTE = "axes, sizes and gaps mean nothing"
 
 
-def draw(points: NDArray[Any], values: Sequence[Any], name: str) -> Figure:
+def draw(points: NDArray[Any], values: Sequence[Any], name: str, rows: str = "cells") -> Figure:
     """Return a map (n, 2) coloured by the values of a column; the legend stands outside.
 
     Numbers (not text, not truth values) get a colour bar; a missing one is grey. Anything else is a category, with
-    its number of cells; the rarest beyond 23 are grey together.
+    its number of cells; the rarest beyond 23 are grey together. `rows` says what a point stands for.
     """
     column = pd.Series(values).reset_index(drop=True)
     figure = new(8.5, 5.6)
     axis = figure.subplots()
-    _bare(axis, f"UMAP of {len(points):,} cells by {_plain(name)} ({_NOTE})")
+    _bare(axis, f"UMAP of {len(points):,} {rows} by {_plain(name)} ({_NOTE})")
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         _numbers(figure, axis, points, column.to_numpy(float), _plain(name))
     else:

@@ -1,0 +1,101 @@
+"""Score mechanisms of action, beside everything that must be beaten for it to mean much (002-13, 004-17)."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from matplotlib.figure import Figure
+
+from morphospace import files, params, schema, tables
+from morphospace.imaging import packs
+from morphospace.metrics import batches, moa, moa_floors
+from morphospace.metrics.beside import CELL_COUNT
+from morphospace.profiling import build
+from morphospace.profiling.features import feature_columns
+from morphospace.reporting import figures, maps, mechanisms
+from morphospace.reporting.clock import clock
+from morphospace.training import cells
+
+logger = logging.getLogger(__name__)
+
+_TABLES = build.Profiles._fields
+
+
+def run(
+    profiles: Annotated[Path, typer.Argument(help="Folder with the profiles of sites, wells and treatments.")],
+    crops: Annotated[Path, typer.Argument(help="Folder with the packs of crops, for the floors of the pixels.")],
+    crops_table: Annotated[Path, typer.Argument(help="Table of the crops.")],
+    splits: Annotated[Path, typer.Argument(help="Table of the split: PCA is fitted on its training cells.")],
+    synthesized: Annotated[Path, typer.Argument(help="Metrics of the crops: their channels and size.")],
+    table: Annotated[Path, typer.Argument(help="Table to write: the nearest of each treatment, and why not scored.")],
+    timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
+    metrics: Annotated[Path, typer.Argument(help="The scores of record with their floors, to write.")],
+    pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
+) -> None:
+    """Score mechanisms of action, beside everything that must be beaten for it to mean much.
+
+    NSC, NSCB, mean average precision and top hits stand beside a random neighbour, one of the same batch, one of the
+    same well position, and beside profiles of cell count, mean intensity, random projection and PCA of the pixels, made
+    as those of the embedding are. What cannot be scored is named; when nothing can, the metrics say so.
+    """
+    options = params.load()
+    with clock("moa", timings, table) as tally:
+        made = build.Profiles(*(tables.read_parquet(profiles / f"{n}.parquet", "profile") for n in _TABLES))
+        kept = cells.read(crops_table, splits)
+        card, batch = _scored(made, kept, _tiles(crops, kept, synthesized), options)
+        with files.replacing(table) as aside:
+            card.table().to_csv(aside, index=False, lineterminator="\n")
+        record = card.record() | batch.record()
+        files.write_json(metrics, record)
+        with files.replacing_folder(pictures) as folder:
+            for name, figure in _figures(card, made, options).items():
+                figures.save(figure, folder / f"{name}.png")
+        logger.info("%s", record["verdict"])
+        tally.items, tally.unit = len(kept), "cells"
+
+
+def _tiles(crops: Path, kept: pd.DataFrame, synthesized: Path) -> "np.memmap[Any, Any]":
+    said = files.read_json(synthesized)
+    return packs.tiles(crops, kept, len(said["channels"]), int(said["size"]), files.scratch("tiles", "decoded"))
+
+
+def _scored(
+    made: build.Profiles, kept: pd.DataFrame, tiles: Any, options: params.Params
+) -> tuple[moa.Card, batches.BatchScore]:
+    """Return the scores beside their floors, and how well the batch is predicted."""
+    given, asked = options.similarity, options.moa
+    settings = build.Settings(**options.profile.model_dump(), seed=options.seed)
+    train = np.flatnonzero(kept[schema.SPLIT] == schema.TRAIN)
+    of = moa_floors.tables(made)
+    features = moa_floors.features(of)
+    width = features[moa.WELLS].shape[1]
+    pixels = moa_floors.pixels(tiles, width, train, given.pca_cells, options.seed)
+    floors: dict[str, moa.Features | str] = {CELL_COUNT: moa_floors.cell_count(made, settings)}
+    floors |= {name: moa_floors.profiled(kept, values, settings, made) for name, values in pixels.items()}
+    how = moa.Settings(
+        metric=asked.metric,
+        rule=asked.batch_rule,
+        top=asked.top,
+        permutations=asked.permutations,
+        resamples=given.bootstrap,
+        confidence=given.confidence,
+        seed=options.seed,
+    )
+    card = moa.card(of, features, floors, how)
+    images = of[moa.SITES], features[moa.SITES]
+    return card, batches.from_controls(*images, batches.FOLDS, options.seed, given.bootstrap, given.confidence)
+
+
+def _figures(card: moa.Card, made: build.Profiles, options: params.Params) -> dict[str, Figure]:
+    """Return the figures by name; no map of fewer wells than a map needs."""
+    from morphospace.metrics import layout  # UMAP takes seconds to import
+
+    names = feature_columns(made.wells)
+    found = mechanisms.draw(card.rows(), card.counts(), card.matrices(), {moa.EMBEDDING: options.model}, len(names))
+    if len(made.wells) >= layout.FEWEST:
+        points = layout.layout(made.wells[names].to_numpy(), options.seed)
+        found["map_wells"] = maps.draw(points, made.wells[schema.MOA].to_list(), schema.MOA, "wells")
+    return found
