@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from morphospace import files, params, registry
 from morphospace.errors import InputError
@@ -52,7 +52,9 @@ def show(cards: Mapping[str, Card]) -> None:
     console.print(
         f"{first.settings.metric}; another batch: {nearest.RULES[rule]} (rule {rule}); intervals over compounds"
     )
-    shown = Table("", *(SHORT.get(n, n) for n in first.scores), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    first_column = Column("", overflow="fold", min_width=16)
+    names = (SHORT.get(n, n) for n in first.scores)
+    shown = Table(first_column, *names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, card in cards.items():
         shown.add_row(name, *(_stacked(score.estimate()) for score in card.scores.values()))
     for floor, label in FLOORS.items():

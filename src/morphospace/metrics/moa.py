@@ -111,7 +111,7 @@ class Card:
     def matrices(self) -> dict[str, tuple[NDArray[np.float64], tuple[str, ...], str]]:
         """Return confusion matrix, mechanisms and verdict of NSC and NSCB, where something was scored."""
         return {
-            name: (votes.matrix, votes.profiles.classes, self.scores[name].verdict())
+            name: (votes.matrix, votes.profiles.classes, self.scores[name].verdict().partition(" Not measured")[0])
             for name, votes in self.votes.items()
             if len(votes.scored)
         }

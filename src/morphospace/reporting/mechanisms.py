@@ -1,5 +1,6 @@
 """Pictures of mechanisms of action: every score beside its floors, and who is taken for whom."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from morphospace.reporting.classification import confusion
 from morphospace.reporting.figures import COLOURS, new
 from morphospace.reporting.moa_names import FLOORS, SHORT
 
+_LINE = 58  # letters of a title that the smallest confusion matrix is wide enough for
 Row = tuple[float, float, float]  # value, low, high; NaN where there is none
 
 
@@ -27,7 +29,7 @@ def draw(
     """
     found = {"floors": floors(scores, counts, embeddings, width)}
     for name, (matrix, classes, verdict) in matrices.items():
-        found[f"confusion_{name}"] = confusion(matrix, classes, verdict.replace(": ", ":\n", 1), "treatments")
+        found[f"confusion_{name}"] = confusion(matrix, classes, textwrap.fill(verdict, _LINE), "treatments")
     return found
 
 
@@ -43,7 +45,7 @@ def floors(
     counts
         How many rows each score is a mean of.
     embeddings
-        What each is called for people; the line is the first.
+        What each is called for people; a single one has a line down to the floors.
     width
         Of projection and PCA.
     """
@@ -58,7 +60,8 @@ def floors(
     for axis, (name, found) in zip(axes, scores.items(), strict=True):
         for y, method in enumerate(methods):
             _point(axis, y, found[method], COLOURS[0] if method in embeddings else COLOURS[7])
-        axis.axvline(found[methods[0]][0], color=COLOURS[0], linewidth=0.8, alpha=0.5)
+        if len(embeddings) == 1:
+            axis.axvline(found[methods[0]][0], color=COLOURS[0], linewidth=0.8, alpha=0.5)
         axis.set(xlim=(-0.04, 1.04), title=f"{SHORT.get(name, name)} (n = {counts[name]})")
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(methods)), labels)
