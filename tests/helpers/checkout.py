@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
     "z_dim": 8,
-    "synthetic": {"plates": 2, "wells": 6, "sites": 1, "height": 384, "width": 512, "cells": 14},
+    "synthetic": {"plates": 1, "wells": 12, "sites": 1, "height": 384, "width": 512, "cells": 14},
     "validate": {"fields": 2},
     "synthesize": {"size": 96},
     "train": {"epochs": 2, "pictures": 3},

@@ -13,7 +13,7 @@ from plates import FEATURES
 from morphospace import schema
 from morphospace.errors import InputError, SchemaError
 from morphospace.profiling import aggregate, features
-from morphospace.profiling.build import PUBLISHED, Profiles, Settings, build
+from morphospace.profiling.build import PUBLISHED, Profiles, Settings, build, usable
 
 RAW = Settings(normalize="none")
 
@@ -25,6 +25,22 @@ def test_without_normalisation_it_is_plain_aggregation(cells: pd.DataFrame) -> N
     expected = Profiles(sites, wells, aggregate.treatments(wells, "mean"))
     for ours, theirs in zip(made, expected, strict=True):
         pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_settings_hold_where_one_plate_has_two_controls_and_no_longer_ask_for_any_where_none_has(
+    cells: pd.DataFrame,
+) -> None:
+    asked = PUBLISHED._replace(normalize="pooled", align="harmony")
+    controls = cells[schema.PERT_TYPE] == schema.NEGCON
+    first = cells[schema.PLATE] == cells[schema.PLATE].iloc[0]
+    assert usable(cells[first | ~controls], asked) == asked
+    single = controls & (cells[schema.WELL] == cells.loc[controls, schema.WELL].iloc[0])
+    without = {"site": cells[~controls], "well": cells[~controls | single]}
+    for level, rows in without.items():
+        found = usable(rows, asked._replace(level=level))
+        assert found == asked._replace(level=level, normalize="none", sphere="none")
+        assert len(build(rows, found._replace(align="none")).wells)
+    assert usable(cells[~controls], RAW) == RAW
 
 
 def test_a_treatment_is_the_statistic_of_sites_or_of_wells(cells: pd.DataFrame) -> None:

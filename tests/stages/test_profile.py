@@ -81,6 +81,18 @@ def test_a_plate_without_controls_leaves_the_old_profiles(run: Callable[..., Pat
     assert (root / "profiles" / "wells.parquet").read_bytes() == before
 
 
+def test_plates_that_nobody_annotated_are_profiled_as_they_are(
+    run: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    cells = experiment()
+    cells[schema.PERT_TYPE] = schema.TREATED
+    root = run(cells, normalize="pooled", sphere="pca", align="coral")
+    assert json.loads((root / "profile.json").read_text())["normalize"] == "none"
+    assert "no plate has two sites of negative controls" in caplog.text
+    made = build(cells, Settings(normalize="none"))
+    pd.testing.assert_frame_equal(pd.read_parquet(root / "profiles" / "wells.parquet"), made.wells)
+
+
 def test_an_embedding_that_is_nan_names_its_cell(run: Callable[..., Path]) -> None:
     cells = experiment()
     cells.loc[3, "Cells_A"] = float("nan")

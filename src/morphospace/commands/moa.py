@@ -78,8 +78,10 @@ def _profiles(folder: Path, options: params.Params) -> tuple[build.Profiles, bui
     made = build.Profiles(*(_table(folder, name) for name in build.Profiles._fields))
     if made.treatments.empty:
         raise InputError(f"{folder} has no profile of a treatment; the table needs {schema.COMPOUND}")
-    said = files.read_json(folder / SETTINGS)["profile"] if (folder / SETTINGS).exists() else None
-    return made, build.Settings(**(said or options.profile.model_dump()), seed=options.seed)
+    if (folder / SETTINGS).exists():
+        return made, build.Settings(**files.read_json(folder / SETTINGS)["profile"], seed=options.seed)
+    rows = made.sites if len(made.sites) else made.wells
+    return made, build.usable(rows, build.Settings(**options.profile.model_dump(), seed=options.seed))
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:

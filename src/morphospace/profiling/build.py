@@ -67,6 +67,30 @@ class Profiles(NamedTuple):
     treatments: pd.DataFrame
 
 
+def usable(cells: pd.DataFrame, settings: Settings) -> Settings:
+    """Return the settings, without what needs negative controls when there are none worth the name, with a warning.
+
+    Plates that nobody annotated have no controls, and their profiles are worth having all the same. One plate with two
+    rows of controls is enough for the settings to hold as they are: then a plate without any is a mistake, and `build`
+    refuses it.
+    """
+    key = [c for c in (schema.IMAGE_SET_KEY if settings.level == "site" else aggregate.WELL_KEY) if c in cells]
+    rows = cells.loc[cells[schema.PERT_TYPE] == schema.NEGCON, key].drop_duplicates()
+    most = int(rows[schema.PLATE].value_counts().max()) if len(rows) else 0
+    align: Align = "harmony" if settings.align == "harmony" else "none"  # which asks for no controls
+    plain = settings._replace(normalize="none", sphere="none", align=align)
+    if most > 1 or settings == plain:
+        return settings
+    logger.warning(
+        "no plate has two %ss of negative controls (%s %s): profiles are not normalised; name the controls, or set "
+        "profile.normalize, sphere and align to none",
+        settings.level,
+        schema.PERT_TYPE,
+        schema.NEGCON,
+    )
+    return plain
+
+
 def build(cells: pd.DataFrame, settings: Settings, name: str = "the table") -> Profiles:
     """Return the profiles of a table of cells, sites or wells.
 

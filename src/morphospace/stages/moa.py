@@ -67,7 +67,7 @@ def _scored(
 ) -> tuple[moa.Card, batches.BatchScore]:
     """Return the scores beside their floors, and how well the batch is predicted."""
     given, asked = options.similarity, options.moa
-    settings = build.Settings(**options.profile.model_dump(), seed=options.seed)
+    settings = build.usable(kept, build.Settings(**options.profile.model_dump(), seed=options.seed))
     train = np.flatnonzero(kept[schema.SPLIT] == schema.TRAIN)
     of = moa_floors.tables(made)
     features = moa_floors.features(of)

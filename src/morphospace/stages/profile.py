@@ -38,13 +38,14 @@ def run(
 
     A site is the mean or median of its cells, a well of its sites, a treatment (compound and concentration) of its
     sites or wells. Before that last step profiles are normalised, sphered and aligned as params.yaml says. Columns are
-    named as pycytominer names them, so that its functions read the tables.
+    named as pycytominer names them, so that its functions read the tables. Plates without any negative controls are
+    taken as they are, with a warning.
     """
     options = params.load()
     with clock("profile", timings, profiles) as tally:
         cells = tables.read_parquet(embeddings, "embed")
         schema.check(cells, schema.METADATA, str(embeddings), key=schema.OBJECT_KEY)
-        settings = _settings(options.profile, options.seed)
+        settings = build.usable(cells, build.Settings(**options.profile.model_dump(), seed=options.seed))
         made = build.build(cells, settings, str(embeddings))
         with files.replacing_folder(profiles) as folder:
             for name, table in zip(made._fields, made, strict=True):
@@ -53,7 +54,7 @@ def run(
         found = replicates.compare(made.wells, features)
         rng = np.random.default_rng([options.seed, _STREAM])
         scored = replicates.score(found, options.similarity.bootstrap, options.similarity.confidence, rng)
-        files.write_json(metrics, _record(cells, made, len(features)) | {"replicates": scored})
+        files.write_json(metrics, _record(cells, made, len(features), settings) | {"replicates": scored})
         with files.replacing_folder(pictures) as folder:
             figures.save(_map(made.treatments, features, settings), folder / "treatments.png")
             if len(found.alike):
@@ -61,31 +62,15 @@ def run(
         tally.items, tally.unit = len(cells), "cells"
 
 
-def _settings(chosen: params.Profile, seed: int) -> build.Settings:
-    """Return the section ``profile`` of ``params.yaml`` as the library takes it."""
-    return build.Settings(
-        site=chosen.site,
-        well=chosen.well,
-        treatment=chosen.treatment,
-        level=chosen.level,
-        normalize=chosen.normalize,
-        sphere=chosen.sphere,
-        sphere_regularization=chosen.sphere_regularization,
-        sphere_pool=chosen.sphere_pool,
-        align=chosen.align,
-        align_regularization=chosen.align_regularization,
-        seed=seed,
-    )
-
-
-def _record(cells: pd.DataFrame, made: build.Profiles, features: int) -> dict[str, Any]:
-    """Return the sizes of the tables, and how many controls each plate was measured from."""
+def _record(cells: pd.DataFrame, made: build.Profiles, features: int, settings: build.Settings) -> dict[str, Any]:
+    """Return the sizes of the tables, how they were normalised, and how many controls each plate was measured from."""
     controls = made.wells[made.wells[schema.PERT_TYPE] == schema.NEGCON]
     numbers = controls[schema.PLATE].value_counts().sort_index()
     return {
         "cells": len(cells),
         **{name: len(table) for name, table in zip(made._fields, made, strict=True)},
         "features": features,
+        "normalize": settings.normalize,
         "control_wells": {str(plate): int(number) for plate, number in numbers.items()},
     }
 
