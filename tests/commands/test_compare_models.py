@@ -87,6 +87,14 @@ def test_models_stand_beside_pca_and_floors(project: Path, capsys: pytest.Captur
 
 
 @pytest.mark.slow
+def test_cells_that_may_not_be_shown_are_in_no_picture(project: Path) -> None:
+    _run(project, ("autoencoder",), gallery=False)
+    figures = {p.name for p in (project / "out").glob("*.png")}
+    assert figures == {f"cells_{figure}.png" for figure in ("skill", "classes", "curve")}
+    assert "The same cells" not in (project / "out/report.html").read_text()
+
+
+@pytest.mark.slow
 def test_only_what_is_new_is_trained(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     fit = fitting.fit

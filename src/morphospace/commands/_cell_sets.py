@@ -45,6 +45,8 @@ class Cells(NamedTuple):
         The level that is kept apart; intervals resample its groups.
     fingerprint
         Of all this.
+    shown
+        Whether a report may draw the cells themselves.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Cells(NamedTuple):
     splits: pd.DataFrame
     by: str
     fingerprint: str
+    shown: bool = True
 
     @property
     def rows(self) -> dict[str, NDArray[np.intp]]:
@@ -151,8 +154,10 @@ def _arrays(folder: Path) -> tuple[NDArray[np.unsignedinteger[Any]], pd.DataFram
     return images[:, :, top : top + SIZE, left : left + SIZE], named
 
 
-def of(options: params.Params, twin_paths: tuple[Path, Path, Path] | None, folder: Path | None) -> list[Cells]:
-    """Return the data sets that were asked for.
+def of(
+    options: params.Params, twin_paths: tuple[Path, Path, Path] | None, folder: Path | None, shown: bool = True
+) -> list[Cells]:
+    """Return the data sets that were asked for; `shown`: those of the folder may be drawn.
 
     Raises
     ------
@@ -163,7 +168,7 @@ def of(options: params.Params, twin_paths: tuple[Path, Path, Path] | None, folde
     if twin_paths:
         found.append(twin(*twin_paths, options.split.by))
     if folder:
-        found.append(raw(folder, options.seed))
+        found.append(raw(folder, options.seed)._replace(shown=shown))
     if not found:
         raise InputError("there is nothing to compare on: give --cells FOLDER, or leave --no-twin out")
     return found

@@ -217,8 +217,10 @@ def _pictures(one: Compared, rows: pd.DataFrame, floors: pd.DataFrame, folder: P
     made = [
         ("skill", drawing.skill(rows), "Who beats PCA", "Bars are intervals over held-out groups; 0 is PCA."),
         ("classes", drawing.classes(rows, floors), "What the embeddings know", "Lines are floors; further right wins."),
-        ("gallery", drawing.gallery(one.references.arrays["originals"], drawn), "The same cells", "Drawn at random."),
     ]
+    if one.cells.shown:
+        gallery = drawing.gallery(one.references.arrays["originals"], drawn)
+        made.append(("gallery", gallery, "The same cells", "Drawn at random."))
     if lines and None not in errors.values():
         said = "A model below the lines would win over PCA on validation cells; epochs end at a tenth of the budget."
         made.append(("curve", drawing.curves(lines, errors), "Validation error while training", said))

@@ -31,6 +31,9 @@ def run(
     cells: Annotated[
         Path | None, typer.Option(help="With --models: folder of raw cells, one .npz with `images` and one .csv.")
     ] = None,
+    gallery: Annotated[
+        bool, typer.Option(help="With --cells: draw some; leave them out where their licence keeps them to you.")
+    ] = True,
     twin: Annotated[bool, typer.Option(help="With --models: compare on the crops of the pipeline, too.")] = True,
     crops: Annotated[Path, typer.Option(help="With --models: folder of the crops.")] = Path("data/crops"),
     crops_table: Annotated[Path, typer.Option(help="With --models: table of the crops.")] = Path("data/crops.parquet"),
@@ -49,7 +52,8 @@ def run(
         from morphospace.commands import _cell_sets, _contenders, _zoo  # torch takes seconds to import
 
         chosen = _contenders.contenders(only or [])
-        data_sets = _cell_sets.of(chosen[0].options, (crops, crops_table, splits) if twin else None, cells)
+        ours = (crops, crops_table, splits) if twin else None
+        data_sets = _cell_sets.of(chosen[0].options, ours, cells, gallery)
         _zoo.run(data_sets, chosen, seconds, output or Path("reports/models"))
         return
     output = output or Path("reports/compare")
