@@ -139,7 +139,7 @@ def _queued(checkout: Checkout, *arguments: str, ended: int) -> dict[str, str]:
 def test_a_grid_with_a_refused_member_runs_two_at_a_time_and_is_compared(tiny: Checkout) -> None:
     (decoded,) = (tiny.folder.parent / "scratch" / "tiles" / "decoded").glob("*.npy")
     before = decoded.stat()
-    states = _queued(tiny, "-S", "z_dim=5,0,6", "similarity", ended=3)
+    states = _queued(tiny, "-S", "z_dim=5,0,6", ended=3)
     assert sorted(states.values()) == ["Failed", "Success", "Success"]
     (failed,) = (name for name, state in states.items() if state == "Failed")
     assert "z_dim is 0, should be greater than or equal to 1" in tiny.dvc("queue", "logs", failed).stdout
