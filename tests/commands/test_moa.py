@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import drawn_cells
 import numpy as np
@@ -11,6 +12,8 @@ from morphospace import files
 from morphospace.cli import app
 from morphospace.errors import InputError, MorphospaceError
 from morphospace.metrics.beside import FLOORS
+from morphospace.models._base import Model
+from morphospace.training import data, fitting
 
 
 @pytest.fixture
@@ -116,7 +119,26 @@ def test_models_without_labels_stand_beside_what_is_measured_by_hand(root: Path)
 
 
 @pytest.mark.slow
-def test_a_model_that_learns_from_the_labels_is_refused(root: Path) -> None:
+def test_a_model_that_learns_from_the_labels_never_saw_the_compound_that_asks(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw(root)
-    with pytest.raises(InputError, match="metric_net learns from the mechanisms that are scored here"):
-        run("--cells", "raw", "--only", "metric_net", "--seconds", "0.5", "--output", "out")
+    compounds = pd.read_csv(root / "raw/cells.csv")["compound"]
+    treated = sorted(set(compounds) - {"DMSO"})
+    trained: list[tuple[set[str], data.Labels]] = []
+    fit = fitting.fit
+
+    def watched(model: Model, tiles: Any, train: Any, validation: Any, *given: Any, **named: Any) -> fitting.Fitted:
+        trained.append((set(compounds[np.concatenate([train, validation])]), named["labels"]))
+        return fit(model, tiles, train, validation, *given, **named)
+
+    monkeypatch.setattr(fitting, "fit", watched)
+    run("--cells", "raw", "--only", "metric_net", "--seconds", "0.1", "--output", "out")
+    assert [set(treated) - seen for seen, _ in trained] == [{name} for name in treated]
+    assert all("DMSO" in seen for seen, _ in trained)
+    found = files.read_json(root / "out/moa.json")
+    assert found["models"] == {"metric_net": len(treated)}
+    assert found["embeddings"]["metric_net"]["top_hit_n"] > 0
+    trained.clear()
+    run("--cells", "raw", "--only", "metric_net", "--seconds", "0.1", "--output", "out")
+    assert trained == []

@@ -41,6 +41,31 @@ def test_noise_is_as_good_as_a_random_neighbour() -> None:
         assert found[name] == pytest.approx(found[f"{name}_uniform"], abs=0.12)
 
 
+def test_a_compound_asks_in_the_space_of_the_model_that_never_saw_it(clear: moa.Card) -> None:
+    table = sites(signal=12.0)
+    made = build.build(table, PLAIN)
+    of = moa_floors.tables(made)
+    floors = PIXELS | {CELL_COUNT: moa_floors.cell_count(made, PLAIN)}
+    told = moa_floors.features(of)
+    compounds = sorted(set(table.loc[table[schema.PERT_TYPE] != schema.NEGCON, schema.COMPOUND]))
+    alike = moa.card(of, moa.LeftOut(dict.fromkeys(compounds, told)), floors, HOW)
+    assert alike.record() == clear.record()
+    # In the space of its own model each compound lies among another mechanism; in the others' spaces it does not.
+    names = np.array(sorted(set(table[schema.MOA]) - {"DMSO"}))
+    spaces = {}
+    for compound in compounds:
+        moved = {}
+        for name, rows in of.items():
+            mine = (rows[schema.COMPOUND] == compound).to_numpy()
+            mechanism = rows.loc[mine, schema.MOA].iloc[0]
+            other = names[(np.flatnonzero(names == mechanism)[0] + 1) % len(names)]
+            moved[name] = told[name].copy()
+            moved[name][mine] = told[name][(rows[schema.MOA] == other).to_numpy()].mean(axis=0)
+        spaces[compound] = moved
+    record = moa.card(of, moa.LeftOut(spaces), floors, HOW).record()
+    assert (record["NSC"], record["top_hit"]) == (0, 0)
+
+
 def test_every_score_has_every_floor_under_a_flat_name(clear: moa.Card) -> None:
     record = clear.record()
     assert {f"{n}_{floor}" for n in moa.SCORES for floor in FLOORS} <= set(record)

@@ -1,6 +1,10 @@
-"""``moa --cells``: models trained without labels on raw cells, beside what is measured by hand, and the floors."""
+"""``moa --cells``: models trained on raw cells, beside what is measured by hand, and the floors.
 
-from collections.abc import Sequence
+A model that learns from mechanisms is trained once for each compound, without it (004-13).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from morphospace import files, params, schema
 from morphospace.commands import _cell_sets, _contenders, _contest, _moa
@@ -22,7 +26,8 @@ from morphospace.metrics import handmade, moa, moa_floors
 from morphospace.metrics.beside import CELL_COUNT
 from morphospace.metrics.moa import Card
 from morphospace.profiling import build
-from morphospace.training import embedding, fitting, process, recipe
+from morphospace.training import cells as labelling
+from morphospace.training import data, embedding, fitting, process, recipe
 
 MODELS = ("conv_vae", "autoencoder", "pca_autoencoder")  # trained where --only names none
 HAND = "measured by hand"
@@ -39,7 +44,7 @@ def run(
     Raises
     ------
     InputError
-        When the budget is not above 0, or a model learns from the labels that are scored.
+        When the budget is not above 0.
     """
     if seconds <= 0:
         raise InputError(f"--seconds is {seconds:g}: a training needs some")
@@ -48,43 +53,58 @@ def run(
     cells = _cell_sets.raw(folder, options.seed)
     contenders = _contenders.contenders(list(only) or list(MODELS))
     console = Console(stderr=True)
-    shown = track(contenders, "train", console=console, transient=True, disable=not console.is_terminal)
-    values = {contender.name: _trained(contender, cells, seconds) for contender in shown}
-    values |= {HAND: handmade.features(cells.tiles, NUCLEI)}
-    floors = {width: _floors(cells, width, options) for width in sorted({x.shape[1] for x in values.values()})}
-    cards = {name: _card(cells, x, floors[x.shape[1]], settings) for name, x in values.items()}
+    values: dict[str, dict[str, Values]] = {}
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        for contender in bar.track(contenders, description="train"):
+            values[contender.name] = _trained(contender, cells, seconds, bar)
+    values |= {HAND: {"": handmade.features(cells.tiles, NUCLEI)}}
+    widths = {name: next(iter(of.values())).shape[1] for name, of in values.items()}
+    floors = {width: _floors(cells, width, options) for width in sorted(set(widths.values()))}
+    cards = {name: _card(cells, of, floors[widths[name]], settings) for name, of in values.items()}
     _moa.show(cards)
     record: dict[str, Any] = {
         "cells": str(folder),
         "n_cells": len(cells.tiles),
         "seconds": seconds,
-        "trained_on": "all cells but those of the validation plates, without labels; all are scored",
-        "widths": {name: int(x.shape[1]) for name, x in values.items()},
+        "trained_on": "all cells but those of the validation plates; all are scored. Of models, each trained for "
+        "`seconds`, by name: 1 learned without labels, more learned mechanisms, each without one compound",
+        "models": {name: len(of) for name, of in values.items() if name != HAND},
+        "widths": widths,
         "embeddings": {name: card.record() for name, card in cards.items()},
     }
     with files.replacing_folder(output) as aside:
-        _moa.write(aside, cards, record, {moa.TREATMENTS: next(iter(values.values()))})
+        _moa.write(aside, cards, record, {moa.TREATMENTS: next(iter(next(iter(values.values())).values()))})
     typer.echo(f"all of it: {output}")
 
 
-def _trained(contender: Contender, cells: Cells, seconds: float) -> Values:
-    """Return the embedding of all cells, kept once it is made."""
-    key = files.fingerprint("moa", _contest.key(cells, contender.options, seconds))
-    found, _ = _contest.kept(key, lambda work: _train(contender, cells, seconds, work, key))
-    return found.arrays["means"].astype(np.float64)
+def _trained(contender: Contender, cells: Cells, seconds: float, bar: Progress) -> dict[str, Values]:
+    """Return the embedding of all cells, kept once it is made; of a labelled model one for each compound left out."""
+    labelled = _recipe(contender).untrained(*cells.tiles.shape[1:3]).pairs or contender.options.train.contrastive > 0
+    table = cells.table[cells.table[schema.PERT_TYPE] != schema.NEGCON]
+    left_out = sorted(set(table[schema.COMPOUND])) if labelled else [""]
+    found = {}
+    for compound in bar.track(left_out, description=contender.name):
+        key = files.fingerprint("moa", _contest.key(cells, contender.options, seconds), compound)
+        made, _ = _contest.kept(key, partial(_train, contender, cells, seconds, key, compound))
+        found[compound] = made.arrays["means"].astype(np.float64)
+    return found
 
 
-def _train(contender: Contender, cells: Cells, seconds: float, work: Path, key: str) -> Result:
-    """Train on all cells but those of the validation plates, which choose the epoch."""
-    options, form = contender.options, cells.tiles.shape[1:3]
-    given = recipe.Recipe(options.seed, options.model, options.z_dim, options.train.model_dump(), options.model_options)
-    model, how = given.untrained(*form), given.settings(*form, cpu_seconds=seconds)
-    if model.pairs or options.train.contrastive:
-        raise InputError(f"{contender.name} learns from the mechanisms that are scored here; leave it out of --only")
-    validation = cells.rows[schema.VALIDATION]
-    train = np.setdiff1d(np.arange(len(cells.tiles)), validation)
+def _recipe(contender: Contender) -> recipe.Recipe:
+    given = contender.options
+    return recipe.Recipe(given.seed, given.model, given.z_dim, given.train.model_dump(), given.model_options)
+
+
+def _train(contender: Contender, cells: Cells, seconds: float, key: str, without: str, work: Path) -> Result:
+    """Train on all cells but those of a compound and of the validation plates, which choose the epoch."""
+    form = cells.tiles.shape[1:3]
+    model, how = _recipe(contender).untrained(*form), _recipe(contender).settings(*form, cpu_seconds=seconds)
+    seen = (cells.table[schema.COMPOUND] != without).to_numpy()
+    chooses = (cells.table[schema.SPLIT] == schema.VALIDATION).to_numpy()
+    labels = _labels(contender, cells, seen, chooses) if without else None
     try:
-        fitted = fitting.fit(model, cells.tiles, train, validation, how, work, key)
+        rows = np.flatnonzero(seen & ~chooses), np.flatnonzero(seen & chooses)
+        fitted = fitting.fit(model, cells.tiles, *rows, how, work, key, labels=labels)
     except TrainingError as error:
         raise TrainingError(f"{contender.name}: {error}") from None
     model.load_state_dict(fitted.weights)
@@ -93,20 +113,32 @@ def _train(contender: Contender, cells: Cells, seconds: float, work: Path, key: 
     return Result({"epochs": len(fitted.history)}, {"means": means})
 
 
+def _labels(contender: Contender, cells: Cells, seen: NDArray[np.bool_], chooses: NDArray[np.bool_]) -> data.Labels:
+    """Return what is known of the cells, as a training sees it that knows nothing of the compound left out."""
+    side = np.select([~seen, chooses], [schema.TEST, schema.VALIDATION], schema.TRAIN)
+    table = cells.table.assign(**{schema.SPLIT: side})
+    return labelling.labels(table, cells.splits, contender.options.train.contrastive_across)
+
+
 def _floors(cells: Cells, width: int, options: params.Params) -> dict[str, Values]:
     every = np.arange(len(cells.tiles))
     return moa_floors.pixels(cells.tiles, width, every, options.similarity.pca_cells, options.seed)
 
 
-def _card(cells: Cells, values: Values, pixels: dict[str, Values], settings: moa.Settings) -> Card:
-    """Return the scores of numbers of each cell, in deviations of all negative controls, as are the floors."""
+def _card(cells: Cells, values: Mapping[str, Values], pixels: Mapping[str, Values], settings: moa.Settings) -> Card:
+    """Return the scores of numbers of each cell, in deviations of all negative controls, as are the floors.
+
+    `values` are by the compound that their model has not seen; "" is none.
+    """
     rows = cells.table.assign(**{schema.OBJECT: np.arange(1, len(cells.table) + 1)})
     control = (rows[schema.PERT_TYPE] == schema.NEGCON).to_numpy()
-    made = build.build(moa_floors.table(rows, _scaled(values, control)), HOW)
-    floors: dict[str, moa.Features | str] = {CELL_COUNT: moa_floors.cell_count(made, HOW)}
-    floors |= {name: moa_floors.profiled(rows, _scaled(x, control), HOW, made) for name, x in pixels.items()}
-    of = moa_floors.tables(made)
-    return moa.card(of, moa_floors.features(of), floors, settings)
+    made = {c: build.build(moa_floors.table(rows, _scaled(x, control)), HOW) for c, x in values.items()}
+    first = next(iter(made.values()))
+    floors: dict[str, moa.Features | str] = {CELL_COUNT: moa_floors.cell_count(first, HOW)}
+    floors |= {name: moa_floors.profiled(rows, _scaled(x, control), HOW, first) for name, x in pixels.items()}
+    features = {c: moa_floors.features(moa_floors.tables(of)) for c, of in made.items()}
+    mine = features[""] if "" in features else moa.LeftOut(features)
+    return moa.card(moa_floors.tables(first), mine, floors, settings)
 
 
 def _scaled(values: Values, control: NDArray[np.bool_]) -> Values:

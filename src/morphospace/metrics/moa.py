@@ -33,6 +33,21 @@ Features = Mapping[str, NDArray[np.float64]]  # of the rows of each table
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Features from a model for each compound, which was trained without it (004-13).
+
+    The rows of a compound look for their neighbours in the space of its model, where nobody has told its mechanism.
+
+    Attributes
+    ----------
+    of
+        Features of the rows of each table, by the compound that the model has not seen.
+    """
+
+    of: Mapping[str, Features]
+
+
 class Settings(NamedTuple):
     """How mechanisms are scored.
 
@@ -138,7 +153,10 @@ class Card:
 
 
 def card(
-    tables: Mapping[str, pd.DataFrame], embedding: Features, floors: Mapping[str, Features | str], settings: Settings
+    tables: Mapping[str, pd.DataFrame],
+    embedding: Features | LeftOut,
+    floors: Mapping[str, Features | str],
+    settings: Settings,
 ) -> Card:
     """Return every score of an embedding beside its floors.
 
@@ -147,7 +165,7 @@ def card(
     tables
         Metadata of ``treatments``, ``wells`` and ``sites`` (wells again, where there are no sites).
     embedding
-        Features (n, k) of the rows of each table.
+        Features (n, k) of the rows of each table; or those of a model for each compound, where labels were learnt.
     floors
         The same of each floor that is measured on cells; or why it was not measured.
     settings
@@ -186,10 +204,19 @@ def card(
 
 
 def _similarities(
-    name: str, rows: Rows, of: Level, embedding: Features, floors: Mapping[str, Features | str], metric: Metric
+    name: str,
+    rows: Rows,
+    of: Level,
+    embedding: Features | LeftOut,
+    floors: Mapping[str, Features | str],
+    metric: Metric,
 ) -> dict[str, Similar | str]:
     """Return the similarities of rows by the embedding, and by each floor that was measured."""
-    found: dict[str, Similar | str] = {EMBEDDING: _by(embedding[name][rows], metric)}
+    if isinstance(embedding, LeftOut):
+        spaces = {compound: _by(features[name][rows], metric) for compound, features in embedding.of.items()}
+        found: dict[str, Similar | str] = {EMBEDDING: nearest.apart(spaces, of.profiles.compounds)}
+    else:
+        found = {EMBEDDING: _by(embedding[name][rows], metric)}
     found |= {UNIFORM: nearest.alike(len(rows)), SAME_BATCH: nearest.sharing(of.profiles.batches)}
     found[SAME_LAYOUT] = nearest.sharing(of.places)
     for floor, features in floors.items():

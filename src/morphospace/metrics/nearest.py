@@ -6,7 +6,7 @@ so that no matrix of all pairs is needed. Ties are shared: where m neighbours ar
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -155,6 +155,20 @@ def suited(metric: Metric, width: int) -> Metric:
 def alike(rows: int) -> Similar:
     """Return the similarity that is the same for all pairs: the nearest neighbour is drawn at random."""
     return lambda some: np.zeros((len(some), rows))
+
+
+def apart(spaces: Mapping[str, Similar], compounds: Sequence[str]) -> Similar:
+    """Return the similarity of each row in the space of its own compound; a row without one must not ask."""
+    names = np.array(compounds)
+
+    def similar(rows: Rows) -> Floats:
+        found = np.empty((len(rows), len(names)))
+        for name in sorted(set(names[rows])):
+            mine = names[rows] == name
+            found[mine] = spaces[str(name)](rows[mine])
+        return found
+
+    return similar
 
 
 def sharing(values: Sequence[frozenset[str]]) -> Similar:

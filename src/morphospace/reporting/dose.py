@@ -78,7 +78,7 @@ def plate(wells: pd.DataFrame, name: str) -> Figure | None:
     for row, owner in owners.items():
         axis.text(columns - 0.3, row, owner, va="center", fontsize=7)
     _mark(axis, wells, known, values, columns <= _NUMBERED)
-    axis.set_title(f"Plate {name}", loc="left")
+    figure.suptitle(f"Plate {name}", x=0.01, ha="left")
     marks = "– negative control, framed: positive control" + ("; numbers: dose" if columns <= _NUMBERED else "")
     axis.set_xlabel(f"{marks}; grey: no well", fontsize=8)
     return figure
