@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,17 @@ import pytest
 
 from morphospace.storage.server import Server
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, which share the processors out
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MORPHOSPACE_JOBS", "1")
 ROOT = Path(__file__).resolve().parent.parent
 _SIDES = {"B01": "train", "B02": "train", "B03": "validation", "B04": "test", "B05": "test"}
+
+
+def pytest_configure() -> None:
+    """Let what the tests start be interrupted: a shell's background process ignores Ctrl-C, and hands that on."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Real fields go from image to score, with the real CellProfiler."""
+"""Real fields go from image to score; that both engines label them alike is tested with the engines."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ def test_real_fields_are_segmented_cut_trained_on_and_scored(tmp_path: Path, rea
         "dataset": "folder",
         "folder": {"root": str(real_data / "bbbc021_fields"), "plate": "Week2_24381"},
         "split": {"by": "site"},
+        "segment": {"engine": "native"},
         "synthesize": {"size": 128},
     }
     pattern = r"(?P<well>[A-P]\d{2})_s(?P<site>\d+)_w(?P<channel>\d)"

@@ -7,13 +7,14 @@ import difflib
 import importlib
 import pkgutil
 from types import ModuleType
-from typing import Any, Literal, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from morphospace.errors import ParameterError
 
-T = TypeVar("T", bound=BaseModel)
+if TYPE_CHECKING:  # what only looks for a plug-in does without pydantic
+    from pydantic import BaseModel
+
+T = TypeVar("T", bound="BaseModel")
 Kind = Literal["datasets", "models", "segmentation", "metrics", "stages", "commands"]
 
 
@@ -61,6 +62,8 @@ def validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
     ParameterError
         One line a mistake: the key, the value, the allowed range, or the nearest valid key.
     """
+    from pydantic import ValidationError
+
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -68,7 +71,7 @@ def validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
     raise ParameterError("params.yaml: " + "; ".join(lines))
 
 
-def _line(model: type[BaseModel], error: dict[str, Any], prefix: str) -> str:
+def _line(model: "type[BaseModel]", error: dict[str, Any], prefix: str) -> str:
     """Say one pydantic error as key, value and what is allowed."""
     path = [str(p) for p in error["loc"] if not str(p).startswith(("constrained-", "literal[", "float", "int"))]
     key = prefix + ".".join(path)
@@ -80,8 +83,10 @@ def _line(model: type[BaseModel], error: dict[str, Any], prefix: str) -> str:
     return f"{key} is {error['input']!r}, {message}" if error["type"] != "value_error" else f"{key}: {message}"
 
 
-def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+def _keys(model: "type[BaseModel]", path: list[str]) -> list[str]:
     """Valid keys at a path of nested models."""
+    from pydantic import BaseModel
+
     for step in path:
         field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):

@@ -44,8 +44,10 @@ def _served(port: int) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        yield process, [process.stdout.readline().strip() for _ in range(4)]
-        process.kill()
+        try:
+            yield process, [process.stdout.readline().strip() for _ in range(4)]
+        finally:
+            process.kill()
 
 
 def _ended(port: int) -> bool:

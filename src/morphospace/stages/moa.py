@@ -22,6 +22,7 @@ from morphospace.training import cells
 logger = logging.getLogger(__name__)
 
 _TABLES = build.Profiles._fields
+_MAPPED = 20  # wells: fewer are all neighbours of each other, and their map says nothing
 
 
 def run(
@@ -91,11 +92,11 @@ def _scored(
 
 def _figures(card: moa.Card, made: build.Profiles, options: params.Params) -> dict[str, Figure]:
     """Return the figures by name; no map of fewer wells than a map needs."""
-    from morphospace.metrics import layout  # UMAP takes seconds to import
-
     names = feature_columns(made.wells)
     found = mechanisms.draw(card.rows(), card.counts(), card.matrices(), {moa.EMBEDDING: options.model}, len(names))
-    if len(made.wells) >= layout.FEWEST:
+    if len(made.wells) >= _MAPPED:
+        from morphospace.metrics import layout  # UMAP takes seconds to import
+
         points = layout.layout(made.wells[names].to_numpy(), options.seed)
         found["map_wells"] = maps.draw(points, made.wells[schema.MOA].to_list(), schema.MOA, "wells")
     return found
