@@ -41,7 +41,8 @@ def run(
     cells, and mean intensity, random projection and PCA of the pixels. Those of the pixels need --crops and
     --crops-table; profiles that came without pixels need --without-pixels and the reason, which is shown.
 
-    With --cells, models are trained without labels on the raw cells, and stand beside features measured by hand.
+    With --cells, models are trained on the raw cells, and stand beside features measured by hand. A model that learns
+    from mechanisms is trained once for each compound, without it.
     """
     options = params.load()
     settings = _moa.settings(options, metric, rule)
