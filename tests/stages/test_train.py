@@ -290,8 +290,8 @@ def test_a_member_that_was_measured_is_not_begun_when_it_would_pass_the_cap(root
 
 
 @pytest.mark.slow
-def test_the_cap_stops_the_queue_and_its_other_members_wait(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three members; the first reaches the cap: it fails, the others stay queued until the cap is raised."""
+def test_the_cap_stops_the_queue_and_its_other_member_waits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two members; the first reaches the cap: it fails, the other stays queued until the cap is raised."""
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_NAME", "a")
         monkeypatch.setenv(f"GIT_{who}_EMAIL", "a@b.c")
@@ -329,17 +329,17 @@ def test_the_cap_stops_the_queue_and_its_other_members_wait(root: Path, monkeypa
     run("git", "add", "-A")
     run("git", "commit", "-q", "-m", "x")
     spending.set_cap(1e-9, "EUR", "m", 1.0)
-    run(*dvc, "exp", "run", "-q", "--queue", "-S", "z_dim=4,5,6")
+    run(*dvc, "exp", "run", "-q", "--queue", "-S", "z_dim=4,5")
     run(*dvc, "queue", "start")
-    assert statuses(1) == ["Failed", "Queued", "Queued"]
+    assert statuses(1) == ["Failed", "Queued"]
     (work,) = (root / "scratch" / "train").glob("*/checkpoint.safetensors")
 
     spending.set_cap(100, "EUR", "m", 1.0)
     run(*dvc, "queue", "start")
-    assert statuses(3) == ["Failed", "Success", "Success"]
+    assert statuses(2) == ["Failed", "Success"]
     assert list((root / "scratch" / "train").glob("*/checkpoint.safetensors")) == [
         work
-    ]  # the others need theirs no more
+    ]  # the other needs its own no more
 
     steps = subprocess.run([*dvc, "exp", "run", "-S", "z_dim=4"], capture_output=True, text=True)
     assert steps.returncode == 0, steps.stderr
