@@ -34,6 +34,8 @@ LAYERS = {
 }
 BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
 BOTTOM |= {"supervision"}
+# Methods that give libraries several parameters as plain values: who calls one reads them all.
+GIVE = [n for n, f in vars(params.Params).items() if inspect.isfunction(f) and not n.startswith(("_", "model_"))]
 GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}
 
 
@@ -156,10 +158,15 @@ def test_only_stages_and_commands_read_the_parameters() -> None:
             assert "params" not in _imports(path), path
 
 
+def _given(method: str) -> str:
+    return inspect.getsource(getattr(params.Params, method))
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_declares_the_parameters_it_reads(name: str) -> None:
     text = (PACKAGE / "stages" / f"{name}.py").read_text()
     declared = STAGES[name].get("params", [])
+    text += "".join(_given(m).replace("self.", "options.") for m in GIVE if f"options.{m}(" in text)
     read = {f for f in params.Params.model_fields if re.search(rf"\boptions\.{f}\b", text)}
     keys = {"validate_": ["validate"], "dataset_options": ["${dataset}"], "model_options": ["${model}"]}
     wanted = {k for f in read for k in keys.get(f, [f])}
@@ -171,7 +178,7 @@ def test_every_parameter_is_used() -> None:
     text = "\n".join(p.read_text() for kind in ("stages", "commands") for p in (PACKAGE / kind).glob("*.py"))
     # A recipe takes the section `train` whole, and picks its values by the names of the settings; profiles do alike.
     whole = ("training/recipe", "training/settings", "profiling/build")
-    text += "".join((PACKAGE / f"{name}.py").read_text() for name in whole)
+    text += "".join((PACKAGE / f"{name}.py").read_text() for name in whole) + "".join(_given(m) for m in GIVE)
     for name, field in params.Params.model_fields.items():
         if name.endswith("_options"):
             continue

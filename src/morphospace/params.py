@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from morphospace import registry
-from morphospace.analyses import Interpret, Moa
+from morphospace.analyses import Interpret, Moa, Profile, Resampling, Similarity
 from morphospace.errors import ParameterError
 from morphospace.options import Options
 from morphospace.spaces import Space
@@ -151,34 +151,6 @@ class Train(Options):
         return self
 
 
-class Profile(Options):
-    """What stands for a site, a well and a treatment, and how they are measured from the negative controls."""
-
-    site: Literal["mean", "median"]
-    well: Literal["mean", "median"]
-    treatment: Literal["mean", "median"]
-    level: Literal["site", "well"]
-    normalize: Literal["none", "standardize", "robustize", "pooled"]
-    sphere: Literal["none", "zca", "pca"]
-    sphere_regularization: Annotated[float, Field(ge=0)]
-    sphere_pool: Literal["all", "plate"]
-    align: Literal["none", "coral", "harmony"]
-    align_regularization: Annotated[float, Field(ge=0)]
-
-
-class Resampling(Options):
-    """How many resamples of wells an interval rests on, and its confidence."""
-
-    bootstrap: Annotated[int, Field(ge=100)]
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
-
-
-class Similarity(Resampling):
-    """How S and its floors are estimated."""
-
-    pca_cells: Annotated[int, Field(ge=10)]
-
-
 class Machine(Options):
     """What an hour on a machine costs; `date` is when that was so: a year, a month or a day."""
 
@@ -248,6 +220,25 @@ class Params(Options):
         if self.train.likelihood == "bernoulli" and activation != "sigmoid":
             raise ValueError(f"train.likelihood bernoulli needs {self.model}.output_activation sigmoid")
         return self
+
+    def training(self, **changes: Any) -> dict[str, Any]:
+        """Return the training as the plain values of a ``Recipe``; `changes` are values of `train` that differ."""
+        train = self.train.model_dump() | changes
+        named = {"seed": self.seed, "model": self.model, "z_dim": self.z_dim}
+        return {**named, "train": train, "options": self.model_options}
+
+    def mechanisms(self) -> dict[str, Any]:
+        """Return how mechanisms are scored, as the plain values of ``moa.Settings``."""
+        asked, intervals = self.moa, self.similarity
+        return {
+            "metric": asked.metric,
+            "rule": asked.batch_rule,
+            "top": asked.top,
+            "permutations": asked.permutations,
+            "resamples": intervals.bootstrap,
+            "confidence": intervals.confidence,
+            "seed": self.seed,
+        }
 
 
 def load(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | None = None) -> Params:

@@ -13,6 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from morphospace import files, params, schema, splitting
+from morphospace.analyses import Similarity
 from morphospace.errors import InputError, LeakError, SchemaError, TrainingError
 from morphospace.imaging import packs
 from morphospace.metrics import scores
@@ -79,7 +80,7 @@ def _model(root: Path, broken: bool = False) -> None:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(sides: list[str] = SIDES, pca_cells: int = 100, written: bool = False, **kinds: bool) -> Any:
-        chosen = params.Similarity(pca_cells=pca_cells, bootstrap=100, confidence=0.95)
+        chosen = Similarity(pca_cells=pca_cells, bootstrap=100, confidence=0.95)
         monkeypatch.setattr(similarity, "SHOWN", 2)
         monkeypatch.setattr(params, "load", lambda: SimpleNamespace(seed=1, similarity=chosen))
         if not written:

@@ -1,11 +1,13 @@
 """Kept crops find the split of their image set."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from morphospace import schema
 from morphospace.errors import InputError, SchemaError
-from morphospace.training.cells import with_splits
+from morphospace.training.cells import form, with_splits
 
 
 def _crops() -> pd.DataFrame:
@@ -42,3 +44,17 @@ def test_tables_without_their_columns_are_refused() -> None:
         with_splits(_crops().drop(columns=schema.CROP_STATUS), _sides("B01", "B02"))
     with pytest.raises(SchemaError, match="Split"):
         with_splits(_crops(), _sides("B01", "B02").drop(columns=schema.SPLIT))
+
+
+def test_metrics_of_the_crops_name_their_channels_and_size(tmp_path: Path) -> None:
+    (path := tmp_path / "synthesize.json").write_text('{"channels": ["DAPI", "Actin"], "size": 64, "kept": 3}')
+    assert form(path) == (["DAPI", "Actin"], 64)
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"channels": [], "size": 16}', '{"channels": {"A": 1}, "size": "16"}']
+)
+def test_metrics_without_channels_are_refused(content: str, tmp_path: Path) -> None:
+    (path := tmp_path / "synthesize.json").write_text(content)
+    with pytest.raises(InputError, match="does not name channels and size"):
+        form(path)

@@ -53,7 +53,7 @@ def kept(key: str, make: Callable[[Path], Result]) -> tuple[Result, bool]:
 
 def key(cells: Cells, options: params.Params, seconds: float) -> str:
     """Return what names the result of a model: data, parameters, budget, code and threads."""
-    identity = _recipe(options).identity(_KINDS)
+    identity = recipe.Recipe(**options.training()).identity(_KINDS)
     return files.fingerprint(cells.fingerprint, identity, seconds, _scoring(options), files.jobs())
 
 
@@ -66,14 +66,10 @@ def _scoring(options: params.Params) -> dict[str, Any]:
     return options.similarity.model_dump()
 
 
-def _recipe(options: params.Params) -> recipe.Recipe:
-    train, given = options.train.model_dump(), options.model_options
-    return recipe.Recipe(options.seed, options.model, options.z_dim, train, given)
-
-
 def trained(contender: Contender, cells: Cells, seconds: float, folder: Path, fingerprint: str) -> Result:
     """Return what a model does on the test cells after `seconds` of processor time in training steps."""
-    rows, given, form = cells.rows, _recipe(contender.options), cells.tiles.shape[1:3]
+    rows, form = cells.rows, cells.tiles.shape[1:3]
+    given = recipe.Recipe(**contender.options.training())
     model, settings = given.untrained(*form), given.settings(*form, cpu_seconds=seconds)
     began = time.perf_counter()
     train, validation, test = (rows[split] for split in (schema.TRAIN, schema.VALIDATION, schema.TEST))

@@ -132,5 +132,4 @@ def _errors(model: Model, tiles: Tiles, rows: Rows, size: int) -> NDArray[np.flo
 
 def _recipe(options: params.Params) -> recipe.Recipe:
     """Return a training that nothing stops early."""
-    train = options.train.model_dump() | {"patience": 0, "contrastive": 0.0}
-    return recipe.Recipe(options.seed, options.model, options.z_dim, train, options.model_options)
+    return recipe.Recipe(**options.training(patience=0, contrastive=0.0))

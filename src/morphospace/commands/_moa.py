@@ -29,19 +29,10 @@ def settings(options: params.Params, metric: str, rule: str) -> moa.Settings:
     InputError
         When a metric or a rule is unknown.
     """
-    given = options.moa
     for option, value, known in (("--metric", metric, _METRICS), ("--rule", rule, get_args(nearest.Rule))):
         if value and value not in known:
             raise InputError(f"{option} {value!r} is none of {', '.join(known)}{registry.nearest(value, list(known))}")
-    changed: dict[str, Any] = {"metric": metric or given.metric, "rule": rule or given.batch_rule}
-    return moa.Settings(
-        **changed,
-        top=given.top,
-        permutations=given.permutations,
-        resamples=options.similarity.bootstrap,
-        confidence=options.similarity.confidence,
-        seed=options.seed,
-    )
+    return moa.Settings(**options.mechanisms() | {k: v for k, v in (("metric", metric), ("rule", rule)) if v})
 
 
 def show(cards: Mapping[str, Card]) -> None:

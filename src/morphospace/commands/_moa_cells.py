@@ -23,7 +23,6 @@ from morphospace.commands._contenders import Contender
 from morphospace.commands._contest import Result
 from morphospace.errors import InputError, TrainingError
 from morphospace.metrics import handmade, moa, moa_floors
-from morphospace.metrics.beside import CELL_COUNT
 from morphospace.metrics.moa import Card
 from morphospace.profiling import build
 from morphospace.training import cells as labelling
@@ -79,7 +78,8 @@ def run(
 
 def _trained(contender: Contender, cells: Cells, seconds: float, bar: Progress) -> dict[str, Values]:
     """Return the embedding of all cells, kept once it is made; of a labelled model one for each compound left out."""
-    labelled = _recipe(contender).untrained(*cells.tiles.shape[1:3]).pairs or contender.options.train.contrastive > 0
+    model = recipe.Recipe(**contender.options.training()).untrained(*cells.tiles.shape[1:3])
+    labelled = model.pairs or contender.options.train.contrastive > 0
     table = cells.table[cells.table[schema.PERT_TYPE] != schema.NEGCON]
     left_out = sorted(set(table[schema.COMPOUND])) if labelled else [""]
     found = {}
@@ -90,15 +90,10 @@ def _trained(contender: Contender, cells: Cells, seconds: float, bar: Progress) 
     return found
 
 
-def _recipe(contender: Contender) -> recipe.Recipe:
-    given = contender.options
-    return recipe.Recipe(given.seed, given.model, given.z_dim, given.train.model_dump(), given.model_options)
-
-
 def _train(contender: Contender, cells: Cells, seconds: float, key: str, without: str, work: Path) -> Result:
     """Train on all cells but those of a compound and of the validation plates, which choose the epoch."""
-    form = cells.tiles.shape[1:3]
-    model, how = _recipe(contender).untrained(*form), _recipe(contender).settings(*form, cpu_seconds=seconds)
+    given, form = recipe.Recipe(**contender.options.training()), cells.tiles.shape[1:3]
+    model, how = given.untrained(*form), given.settings(*form, cpu_seconds=seconds)
     seen = (cells.table[schema.COMPOUND] != without).to_numpy()
     chooses = (cells.table[schema.SPLIT] == schema.VALIDATION).to_numpy()
     labels = _labels(contender, cells, seen, chooses) if without else None
@@ -134,8 +129,7 @@ def _card(cells: Cells, values: Mapping[str, Values], pixels: Mapping[str, Value
     control = (rows[schema.PERT_TYPE] == schema.NEGCON).to_numpy()
     made = {c: build.build(moa_floors.table(rows, _scaled(x, control)), HOW) for c, x in values.items()}
     first = next(iter(made.values()))
-    floors: dict[str, moa.Features | str] = {CELL_COUNT: moa_floors.cell_count(first, HOW)}
-    floors |= {name: moa_floors.profiled(rows, _scaled(x, control), HOW, first) for name, x in pixels.items()}
+    floors = moa_floors.floors(first, HOW, rows, {name: _scaled(x, control) for name, x in pixels.items()})
     features = {c: moa_floors.features(moa_floors.tables(of)) for c, of in made.items()}
     mine = features[""] if "" in features else moa.LeftOut(features)
     return moa.card(moa_floors.tables(first), mine, floors, settings)

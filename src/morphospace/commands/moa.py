@@ -55,8 +55,7 @@ def run(
         _moa_cells.run(cells, only or [], seconds, options, settings, output)
         return
     made, how = _profiles(Path(str(profiles)), options)
-    floors: dict[str, moa.Features | str] = {CELL_COUNT: moa_floors.cell_count(made, how)}
-    floors |= _pixels(crops, crops_table, without_pixels, made, how, options)
+    floors = _floors(crops, crops_table, without_pixels, made, how, options)
     of = moa_floors.tables(made)
     features = moa_floors.features(of)
     card = moa.card(of, features, floors, settings)
@@ -92,7 +91,7 @@ def _table(folder: Path, name: str) -> pd.DataFrame:
     return tables.read_parquet(folder / f"{name}.parquet", "profile")
 
 
-def _pixels(
+def _floors(
     crops: Path | None,
     crops_table: Path | None,
     reason: str,
@@ -100,9 +99,9 @@ def _pixels(
     how: build.Settings,
     options: params.Params,
 ) -> dict[str, moa.Features | str]:
-    """Return the floors of the pixels, or the reason why there are none: one of the two must be given."""
+    """Return the floors that look at cells; of the pixels, or the reason why there are none: one must be given."""
     if reason:
-        return dict.fromkeys(moa_floors.PIXELS, reason)
+        return {CELL_COUNT: moa_floors.cell_count(made, how), **dict.fromkeys(moa_floors.PIXELS, reason)}
     if crops is None or crops_table is None:
         raise InputError(
             "no accuracy is shown without its floors, and those of the pixels (mean intensity, random projection, PCA) "
@@ -115,4 +114,4 @@ def _pixels(
     width = len(feature_columns(made.treatments))
     given = options.similarity.pca_cells
     values = moa_floors.pixels(tiles, width, np.arange(len(kept)), given, options.seed)
-    return {name: moa_floors.profiled(kept, x, how, made) for name, x in values.items()}
+    return moa_floors.floors(made, how, kept, values)

@@ -8,6 +8,7 @@ import pandas as pd
 import typer
 
 from morphospace import files, params, registry, schema, tables
+from morphospace.analyses import Profile
 from morphospace.commands import _cells
 from morphospace.errors import InputError, ParameterError, SchemaError
 from morphospace.profiling import build
@@ -19,7 +20,7 @@ _IMAGE_PREFIX = "Image_"  # CellProfiler's name of the image in front of Metadat
 _IMAGE_NUMBER = "ImageNumber"  # CellProfiler's number of an image set
 
 
-class _Chosen(params.Profile):
+class _Chosen(Profile):
     """The section ``profile``, and what a table from elsewhere may need."""
 
     missing: build.Missing
@@ -82,10 +83,8 @@ def _chosen(changes: Sequence[str], missing: str) -> _Chosen:
     values = {key: value for key, value in values.items() if key in _Chosen.model_fields}
     for change in changes:
         key, value = _pair(change, "--set")
-        if key not in params.Profile.model_fields:
-            raise ParameterError(
-                f"--set: profile has no {key}{registry.nearest(key, list(params.Profile.model_fields))}"
-            )
+        if key not in Profile.model_fields:
+            raise ParameterError(f"--set: profile has no {key}{registry.nearest(key, list(Profile.model_fields))}")
         values[key] = yaml.safe_load(value)
     return registry.validated(_Chosen, values, "profile.")
 

@@ -165,8 +165,7 @@ def _checked(options: params.Params, space: Mapping[str, Any]) -> dict[str, Any]
 
 def _require_drawing(options: params.Params) -> None:
     """Refuse a model without a squared error to compare trials by."""
-    recipe = Recipe(options.seed, options.model, options.z_dim, options.train.model_dump(), options.model_options)
-    if not recipe.untrained(_PLANES, options.synthesize.size).reconstructs:
+    if not Recipe(**options.training()).untrained(_PLANES, options.synthesize.size).reconstructs:
         raise ParameterError(
             f"{options.model} draws nothing, so its trials have no squared error to be compared by; "
             "compare its embeddings instead: `dvc exp run -S ...` for each, and `morphospace score`"
@@ -197,8 +196,8 @@ def _base(options: params.Params, space: Mapping[str, Any], stage: Stage) -> str
 def _floor(crops: Path, crops_table: Path, splits: Path, synthesis: Path) -> Floor:
     """Fit the trivial pictures on the training cells, as the stage similarity does, and score the validation cells."""
     table = cells.read(crops_table, splits)
-    form = files.read_json(synthesis)
-    tiles = packs.tiles(crops, table, len(form["channels"]), form["size"], files.scratch("tiles", "decoded"))
+    channels, size = cells.form(synthesis)
+    tiles = packs.tiles(crops, table, len(channels), size, files.scratch("tiles", "decoded"))
     train, validation = (np.flatnonzero(table[schema.SPLIT] == s) for s in (schema.TRAIN, schema.VALIDATION))
     if not len(validation):
         raise ParameterError("there are no validation cells to compare trials on; raise split.validation")

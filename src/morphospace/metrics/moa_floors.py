@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from morphospace import schema
 from morphospace.errors import InputError
 from morphospace.metrics import representations
-from morphospace.metrics.beside import MEAN_INTENSITY, PCA, RANDOM_PROJECTION
+from morphospace.metrics.beside import CELL_COUNT, MEAN_INTENSITY, PCA, RANDOM_PROJECTION
 from morphospace.metrics.moa import SITES, TREATMENTS, WELLS, Features
 from morphospace.metrics.similarity import Bytes
 from morphospace.profiling import build
@@ -40,6 +40,14 @@ def cell_count(profiles: build.Profiles, settings: build.Settings) -> Features |
         return "the profiles do not say how many cells they are made of"
     values = rows[[OBJECT_COUNT]].to_numpy(np.float64)
     return profiled(rows, values, settings._replace(sphere="none", align="none"), profiles)
+
+
+def floors(
+    profiles: build.Profiles, settings: build.Settings, rows: pd.DataFrame, pixels: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Features | str]:
+    """Return the features of each floor that looks at cells: their number, and what `pixels` has of `rows`."""
+    made = {name: profiled(rows, values, settings, profiles) for name, values in pixels.items()}
+    return {CELL_COUNT: cell_count(profiles, settings), **made}
 
 
 def pixels(tiles: Bytes, width: int, train: Rows, pca_cells: int, seed: int) -> dict[str, NDArray[np.float64]]:

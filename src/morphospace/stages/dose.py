@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import false_discovery_control
 
 from morphospace import files, params, schema, tables
+from morphospace.analyses import Resampling
 from morphospace.errors import InputError
 from morphospace.metrics import dose as metric
 from morphospace.profiling.features import OBJECT_COUNT, feature_columns
@@ -89,7 +90,7 @@ def _measure(wells: pd.DataFrame) -> str:
     return reasons[0]
 
 
-def _responses(wells: pd.DataFrame, options: params.Resampling, seed: int) -> pd.DataFrame:
+def _responses(wells: pd.DataFrame, options: Resampling, seed: int) -> pd.DataFrame:
     """Return a row a compound, those with the highest correlation first."""
     treated = wells[wells[schema.PERT_TYPE] != schema.NEGCON]
     rows: list[dict[str, Any]] = []

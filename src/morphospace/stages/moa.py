@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from morphospace import files, params, schema, tables
 from morphospace.imaging import packs
 from morphospace.metrics import batches, moa, moa_floors
-from morphospace.metrics.beside import CELL_COUNT
 from morphospace.profiling import build
 from morphospace.profiling.features import feature_columns
 from morphospace.reporting import figures, maps, mechanisms
@@ -46,7 +45,9 @@ def run(
     with clock("moa", timings, table) as tally:
         made = build.Profiles(*(tables.read_parquet(profiles / f"{n}.parquet", "profile") for n in _TABLES))
         kept = cells.read(crops_table, splits)
-        card, batch = _scored(made, kept, _tiles(crops, kept, synthesized), options)
+        channels, size = cells.form(synthesized)
+        tiles = packs.tiles(crops, kept, len(channels), size, files.scratch("tiles", "decoded"))
+        card, batch = _scored(made, kept, tiles, options)
         with files.replacing(table) as aside:
             card.table().to_csv(aside, index=False, lineterminator="\n")
         record = card.record() | batch.record()
@@ -58,34 +59,19 @@ def run(
         tally.items, tally.unit = len(kept), "cells"
 
 
-def _tiles(crops: Path, kept: pd.DataFrame, synthesized: Path) -> "np.memmap[Any, Any]":
-    said = files.read_json(synthesized)
-    return packs.tiles(crops, kept, len(said["channels"]), int(said["size"]), files.scratch("tiles", "decoded"))
-
-
 def _scored(
     made: build.Profiles, kept: pd.DataFrame, tiles: Any, options: params.Params
 ) -> tuple[moa.Card, batches.BatchScore]:
     """Return the scores beside their floors, and how well the batch is predicted."""
-    given, asked = options.similarity, options.moa
+    given = options.similarity
     settings = build.usable(kept, build.Settings(**options.profile.model_dump(), seed=options.seed))
     train = np.flatnonzero(kept[schema.SPLIT] == schema.TRAIN)
     of = moa_floors.tables(made)
     features = moa_floors.features(of)
     width = features[moa.WELLS].shape[1]
     pixels = moa_floors.pixels(tiles, width, train, given.pca_cells, options.seed)
-    floors: dict[str, moa.Features | str] = {CELL_COUNT: moa_floors.cell_count(made, settings)}
-    floors |= {name: moa_floors.profiled(kept, values, settings, made) for name, values in pixels.items()}
-    how = moa.Settings(
-        metric=asked.metric,
-        rule=asked.batch_rule,
-        top=asked.top,
-        permutations=asked.permutations,
-        resamples=given.bootstrap,
-        confidence=given.confidence,
-        seed=options.seed,
-    )
-    card = moa.card(of, features, floors, how)
+    floors = moa_floors.floors(made, settings, kept, pixels)
+    card = moa.card(of, features, floors, moa.Settings(**options.mechanisms()))
     images = of[moa.SITES], features[moa.SITES]
     return card, batches.from_controls(*images, batches.FOLDS, options.seed, given.bootstrap, given.confidence)
 

@@ -14,7 +14,6 @@ import typer
 from numpy.typing import NDArray
 
 from morphospace import files, params, schema, speeds, spending, splitting
-from morphospace.errors import InputError
 from morphospace.imaging import packs
 from morphospace.models._base import Model
 from morphospace.reporting import figures
@@ -51,9 +50,9 @@ def run(
     process.keep_memory()
     meter = spending.Meter()
     with clock("train", timings, models) as tally, ExitStack() as held:
-        table, names, size = cells.read(crops_table, splits), *_form(synthesis)
+        table, names, size = cells.read(crops_table, splits), *cells.form(synthesis)
         train, validation = (np.flatnonzero(table[schema.SPLIT] == s) for s in (schema.TRAIN, schema.VALIDATION))
-        recipe = _recipe(options)
+        recipe = Recipe(**options.training())
         model = recipe.untrained(len(names), size)
         logger.info("%s of %s parameters, for %s crops", options.model, f"{_parameters(model):,}", f"{len(train):,}")
         labels = _labels(options, model, table, splits, train, validation)
@@ -84,19 +83,6 @@ def run(
         tally.items, tally.unit = len(train) * len(history), "cells x epochs"
         tally.device, tally.earlier_seconds = fitted.device, fitted.earlier_seconds
         shutil.rmtree(scratch)
-
-
-def _form(synthesis: Path) -> tuple[list[str], int]:
-    """Return the names of the channels, in order, and the side of a tile."""
-    said = files.read_json(synthesis)
-    if not isinstance(said, dict) or not said.get("channels") or not isinstance(said.get("size"), int):
-        raise InputError(f"{synthesis} does not name channels and size; run `dvc repro -f synthesize`")
-    return [str(name) for name in said["channels"]], said["size"]
-
-
-def _recipe(options: params.Params) -> Recipe:
-    train, given = options.train.model_dump(), options.model_options
-    return Recipe(options.seed, options.model, options.z_dim, train, given)
 
 
 def _key(recipe: Recipe, cells_hash: str) -> str:

@@ -1,4 +1,4 @@
-"""The kept crops with the split of their image set: which row of the tiles belongs where, and what is known of it."""
+"""The kept crops: which row of the tiles belongs where, what its channels are, and what is known of it."""
 
 import logging
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphospace import schema, splitting, tables
+from morphospace import files, schema, splitting, tables
 from morphospace.errors import InputError
 from morphospace.training.data import Labels
 
@@ -47,6 +47,20 @@ def with_splits(crops: pd.DataFrame, sides: pd.DataFrame) -> pd.DataFrame:
         which = ", ".join(str(v) for v in lost[schema.IMAGE_SET_KEY].iloc[0])
         raise InputError(f"splits.csv has no row for image set {which}; run `dvc repro -f split`")
     return found
+
+
+def form(synthesis: Path) -> tuple[list[str], int]:
+    """Return the names of the channels of the tiles, in order, and their side, as the metrics of synthesize have them.
+
+    Raises
+    ------
+    InputError
+        When they are not there.
+    """
+    said = files.read_json(synthesis)
+    if not isinstance(said, dict) or not said.get("channels") or not isinstance(said.get("size"), int):
+        raise InputError(f"{synthesis} does not name channels and size; run `dvc repro -f synthesize`")
+    return [str(name) for name in said["channels"]], said["size"]
 
 
 def labels(table: pd.DataFrame, sides: pd.DataFrame, across: Literal["well", "batch"] = "well") -> Labels:
