@@ -152,7 +152,7 @@ def test_bad_options_and_crops_are_refused(here: Path) -> None:
     table = pd.read_parquet("data/crops.parquet")
     table.loc[3, schema.CROP_STATUS] = "too_large"
     table.to_parquet("data/crops.parquet")
-    with pytest.raises(InputError, match="has no kept crop for 1 rows of the embedding table, the first is P1"):
+    with pytest.raises(InputError, match=r"has no kept crop of 1 of .*, the first is P1"):
         search.run("P1/B01/1/1")
     shutil.rmtree("data/crops")
     with pytest.raises(InputError, match="holds no crops"):

@@ -60,7 +60,7 @@ def test_a_latent_that_is_no_number_is_named(run: _page.Paths) -> None:
 
 def test_a_cell_without_a_crop_and_an_empty_table_are_refused(run: _page.Paths) -> None:
     _change(run.crops_table, **{schema.CROP_STATUS: ["too_large"] * 2 + [schema.KEPT] * 58})
-    with pytest.raises(InputError, match="has no kept crop for 2 cells of"):
+    with pytest.raises(InputError, match="has no kept crop of 2 of 60 cells of"):
         _page.read(run)
     table = pd.read_parquet(run.embeddings)
     table.iloc[:0].to_parquet(run.embeddings)

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from morphospace import files, schema, tables
 from morphospace.errors import InputError
-from morphospace.imaging import packs
+from morphospace.imaging import kept, packs
 from morphospace.search import database, store
 from morphospace.search.database import Database
 
@@ -64,7 +64,10 @@ def _built(place: str, key: str, embeddings: Path, crops: Path | None, crops_tab
     if found is None or found.key != key:
         table = tables.read_parquet(embeddings, "embed")
         origin = {k: str(table.attrs.get(k, "")) for k in (schema.MODEL, schema.WEIGHTS)}
-        joined = table if crops_table is None else _named(table, crops_table)
+        joined = table
+        if crops_table is not None:
+            cut = kept.of(table, str(embeddings), crops_table)
+            joined = table.assign(**{schema.CROP_FILE: cut[schema.CROP_FILE].to_numpy()})
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("build the database", total=len(joined))
@@ -73,24 +76,6 @@ def _built(place: str, key: str, embeddings: Path, crops: Path | None, crops_tab
                 place, key, joined, origin, give, step=lambda rows: progress.update(task, advance=rows)
             )
     return Database(place, found)
-
-
-def _named(table: pd.DataFrame, crops_table: Path) -> pd.DataFrame:
-    """Return an embedding table with the name of each cell's picture."""
-    key = schema.OBJECT_KEY
-    found = tables.read_parquet(crops_table, "synthesize")
-    schema.check(found, [schema.CROP_FILE, schema.CROP_STATUS], str(crops_table), key)
-    schema.check(table, [], "the embedding table", key)
-    kept = found.loc[found[schema.CROP_STATUS] == schema.KEPT, [*key, schema.CROP_FILE]]
-    joined = table.merge(kept, on=key, how="left", validate="one_to_one")
-    lost = joined[joined[schema.CROP_FILE].isna()]
-    if len(lost):
-        which = ", ".join(str(v) for v in lost[key].iloc[0])
-        raise InputError(
-            f"{crops_table} has no kept crop for {len(lost)} rows of the embedding table, the first is {which}; both "
-            "must be of one run: run `dvc repro embed`"
-        )
-    return joined
 
 
 def _pngs(crops: Path, rows: pd.DataFrame) -> list[bytes]:

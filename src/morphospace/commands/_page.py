@@ -13,7 +13,7 @@ from rich.console import Console
 from morphospace import files, schema, tables
 from morphospace.commands import _database, _maps, _near
 from morphospace.errors import InputError
-from morphospace.imaging import inputs, packs
+from morphospace.imaging import inputs, kept, packs
 from morphospace.metrics import latent as measure
 from morphospace.serving.source import Answer, Hit, Level, Name, Slider, Wanted
 from morphospace.training import embedding
@@ -135,17 +135,8 @@ def read(paths: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
         which = ", ".join(str(v) for v in table.loc[row, schema.OBJECT_KEY])
         many = f"{int((~finite).sum()):,} of {len(table):,} cells have a latent that is no number"
         raise InputError(f"{paths.embeddings}: {many}, the first is {which} (row {row}); run `dvc repro -f embed`")
-    found = tables.read_parquet(paths.crops_table, "synthesize")
-    schema.check(found, [schema.CROP_FILE, schema.CROP_STATUS], str(paths.crops_table), schema.OBJECT_KEY)
-    kept = found[found[schema.CROP_STATUS] == schema.KEPT].drop(columns=schema.CROP_STATUS)
-    new = [c for c in kept.columns if c not in table.columns]
-    measured = table[schema.OBJECT_KEY].merge(kept[[*schema.OBJECT_KEY, *new]], on=schema.OBJECT_KEY, how="left")
-    lost = int(measured[schema.CROP_FILE].isna().sum())
-    if lost:
-        raise InputError(
-            f"{paths.crops_table} has no kept crop for {lost:,} cells of {paths.embeddings}; run `dvc repro`"
-        )
-    numbers = measured[new].select_dtypes("number")
+    measured = kept.of(table, str(paths.embeddings), paths.crops_table)
+    numbers = measured[[c for c in measured if c not in table]].select_dtypes("number")
     numbers = numbers[[c for c in numbers.columns if "_BoundingBox" not in c]]
     latents = table[names]
     return pd.concat([table.drop(columns=names), numbers, latents], axis="columns"), measured

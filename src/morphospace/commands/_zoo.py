@@ -11,7 +11,7 @@ import torch
 import typer
 
 from morphospace import files, params, schema
-from morphospace.commands import _contest
+from morphospace.commands import _cells, _contest
 from morphospace.commands._cell_sets import Cells
 from morphospace.commands._contenders import Contender
 from morphospace.commands._contest import PCA, PCA_VIEWS, Result
@@ -46,8 +46,7 @@ def run(data_sets: Sequence[Cells], contenders: Sequence[Contender], seconds: fl
     """
     if seconds <= 0:
         raise InputError(f"--seconds is {seconds:g}: a training needs some")
-    if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
-        raise InputError(f"{output} holds something else than a comparison; name a new folder")
+    _cells.refuse_foreign(output, MARK, "a comparison")
     torch.set_num_threads(files.jobs())
     process.keep_memory()
     options = contenders[0].options
