@@ -81,8 +81,8 @@ def test_a_table_without_doses_mechanisms_or_plates_says_so() -> None:
     cells = _plate(plates=1).assign(**{schema.CONCENTRATION: 1.0, schema.MOA: "unknown"})
     found = _tested(cells, _noise(cells))
     assert found["dose"].tested.reason == "no stratum with two values"
-    assert found["mechanism"].tested.reason == "0 classes with 2 wells or more"
-    assert found["plate"].tested.reason == "1 classes with 2 wells or more"
+    assert found["mechanism"].tested.reason == "two classes with 2 wells or more are needed, not 0"
+    assert found["plate"].tested.reason == "two classes with 2 wells or more are needed, not 1"
     long = properties.table(list(found.values()), schema.latent_names(6), np.ones(6), np.ones(6, bool))
     assert long["q"].isna().all()
     assert len(long) == 18

@@ -19,6 +19,10 @@ def test_a_field_is_named_in_its_title() -> None:
     assert found.title == "Segmentation of P1_B02_1"
 
 
+def test_a_plate_is_named_without_the_kind_of_picture() -> None:
+    assert captions.pictures([Path("dose/plate_P1.png")])[0].title == "Plate P1: distance from the negative controls"
+
+
 def test_more_than_the_limit_is_left_out() -> None:
     assert len(captions.pictures([Path(f"training/epoch_{i:03d}.png") for i in range(50)], limit=12)) == 12
 

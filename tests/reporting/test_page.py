@@ -136,3 +136,4 @@ def test_an_interval_stands_in_brackets_or_not_at_all() -> None:
     assert page.interval(0.5, None, 0.6, 2) == "0.50"
     assert page.interval(0.5, float("nan"), 0.6, 2) == "0.50"
     assert page.interval(None, 0.4, 0.6) == "not measured"
+    assert page.interval(-0.001, -0.004, 0.6, 2) == "0.00 [0.00,\N{NO-BREAK SPACE}0.60]"

@@ -19,6 +19,7 @@ PATHS = [
         "data/dropped.csv",
         "data/similarity.csv",
         "data/budget.csv",
+        "data/dose.csv",
         "reports/metrics",
         "reports/curves",
         "reports/figures",
@@ -26,7 +27,7 @@ PATHS = [
         "reports/report.md",
     )
 ]
-HTML, MARKDOWN = PATHS[6:]
+HTML, MARKDOWN = PATHS[7:]
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     given = yaml.safe_load((ROOT / "params.yaml").read_text())
     given = {name: value for name, value in given.items() if name not in {"folder", "bbbc021"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))
-    for folder in (*PATHS[3:6], Path("data")):
+    for folder in (*PATHS[4:7], Path("data")):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -112,7 +112,7 @@ def by_class(means: Floats, classes: Sequence[Any]) -> Tested:
     rows = np.flatnonzero(np.isin(names.astype(str), there))
     n, k = len(rows), len(there)
     if k < 2:
-        return _untested(means.shape[1], n, f"{k} classes with {SMALLEST_CLASS} wells or more")
+        return _untested(means.shape[1], n, f"two classes with {SMALLEST_CLASS} wells or more are needed, not {k}")
     ranks = _centred(means[rows])
     parts = [np.flatnonzero(names[rows] == name) for name in there]
     between = np.sum([len(part) * ranks[part].mean(axis=0) ** 2 for part in parts], axis=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from morphospace.reporting.page import Picture
 
-# Pattern of <folder>/<file>, title, caption. The first that fits is used; {} is the file's name.
+# Pattern of <folder>/<file>, title, caption. The first that fits is used; {} is the file's name from the first * on.
 _CAPTIONS = [
     (
         "illumination/*",
@@ -231,5 +231,6 @@ def _place(path: Path) -> tuple[int]:
 def _picture(path: Path, rank: int) -> Picture:
     if rank == len(_CAPTIONS):
         return Picture(path, f"{path.parent.name}: {path.stem}", "No description was written for this picture.")
-    _, title, caption = _CAPTIONS[rank]
-    return Picture(path, title.replace("{}", path.stem), caption)
+    pattern, title, caption = _CAPTIONS[rank]
+    fixed = pattern.partition("/")[2].partition("*")[0]
+    return Picture(path, title.replace("{}", path.stem.removeprefix(fixed)), caption)

@@ -7,14 +7,26 @@ from typing import Any
 
 import pandas as pd
 
-from morphospace.reporting import captions, costs, moa_scores, scores
+from morphospace.reporting import captions, costs, moa_scores, profile_cards, scores
 from morphospace.reporting.page import NOT_MEASURED, Block, Code, Items, Page, Section, Table, Text, number
 
 SHOWN_DROPPED = 12  # rows of dropped.csv
 SHOWN_EPOCHS = 12
 SHOWN_NUMBERS = 40
-_METRICS = {"index", "segment", "validate", "synthesize", "split", "train", "latent", "similarity", "moa", "budget"}
-_FOLDERS = {"illumination", "segmentation", "crops", "training", "latent", "similarity", "moa", "budget"}
+_PROFILES = {"profile", "moa", "dose", "interpret"}  # the stages that ask something of profiles and embeddings
+_METRICS = {
+    "index",
+    "segment",
+    "validate",
+    "synthesize",
+    "split",
+    "train",
+    "latent",
+    "similarity",
+    "budget",
+    *_PROFILES,
+}
+_FOLDERS = {"illumination", "segmentation", "crops", "training", "latent", "similarity", "budget", *_PROFILES}
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class Inputs:
     metrics
         JSON files by name: ``index``, ``segment``, ``similarity``, ...
     tables
-        CSV files by name: ``dropped``, ``similarity``, ``budget``, ``history``.
+        CSV files by name: ``dropped``, ``similarity``, ``budget``, ``dose``, ``history``.
     pictures
         PNG files by the name of their folder.
     facts
@@ -58,7 +70,7 @@ def build(inputs: Inputs, dataset: str, model: str) -> Page:
         Section("Split", _split(inputs.metrics.get("split"))),
         Section("Training", _training(inputs)),
         Section("Latent space", [*_measured(inputs, "latent"), *_shown(inputs, "latent")]),
-        Section("Mechanisms of action", [*moa_scores.blocks(inputs.metrics.get("moa")), *_shown(inputs, "moa")]),
+        *_asked(inputs),
         Section(
             "Cost",
             costs.blocks(
@@ -82,6 +94,18 @@ def _similarity(inputs: Inputs, model: str) -> list[Block]:
     pictures = _shown(inputs, "similarity")
     scored = scores.blocks(inputs.metrics.get("similarity"), inputs.tables.get("similarity"), model)
     return [*pictures[:1], *scored, *pictures[1:]]
+
+
+def _asked(inputs: Inputs) -> list[Section]:
+    """Return what the embedding and its profiles were asked."""
+    meaning, profile, moa, dose = (inputs.metrics.get(n) for n in ("interpret", "profile", "moa", "dose"))
+    cards = [
+        ("What the latents mean", profile_cards.meaning(meaning), "interpret"),
+        ("Profiles", profile_cards.profiles(profile), "profile"),
+        ("Mechanisms of action", moa_scores.blocks(moa), "moa"),
+        ("Dose and response", profile_cards.dose(dose, inputs.tables.get("dose")), "dose"),
+    ]
+    return [Section(title, [*card, *_shown(inputs, folder)]) for title, card, folder in cards]
 
 
 def _others(inputs: Inputs) -> list[Section]:

@@ -142,6 +142,7 @@ def interval(value: Any, low: Any, high: Any, digits: int = 4) -> str:
     """Return ``value [low, high]`` with as many decimals as `digits`, or the value alone when there is no interval."""
     if value is None or value != value:
         return NOT_MEASURED
+    value, low, high = (v if v is None else round(v, digits) + 0.0 for v in (value, low, high))  # no -0.00
     shown = f"{value:.{digits}f}"
     if low is None or high is None or low != low or high != high:
         return shown

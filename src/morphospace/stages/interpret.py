@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from morphospace import files, params, schema, tables
 from morphospace.errors import InputError
-from morphospace.imaging import crops, packs
+from morphospace.imaging import crops, kept, packs
 from morphospace.metrics import latent as metric
 from morphospace.metrics import properties, representations
 from morphospace.models._base import Model
@@ -66,7 +66,7 @@ def run(
         with files.replacing(table) as aside:
             long.to_csv(aside, index=False, lineterminator="\n")
         drawn = {"latents": map_drawing.heat_map(long, options.interpret.fdr)}
-        strips, said = _strips(model, long, latents, options.interpret.fdr)
+        strips, said = _strips(model, long, latents, channels, options.interpret.fdr)
         drawn |= {"strips": strips} if strips else {}
         record = _record(long, found, len(cells), options.interpret.fdr, labelled) | {"strips": said}
         files.write_json(metrics, record)
@@ -82,15 +82,10 @@ def _cells(embeddings: Path, crops_table: Path, labelled: bool) -> pd.DataFrame:
     """Return the embedding with the areas and the names of the crops, in the order of the embedding."""
     found = tables.read_parquet(embeddings, "embed")
     schema.check(found, [*schema.METADATA, schema.SPLIT], str(embeddings), schema.OBJECT_KEY)
-    cut = tables.read_parquet(crops_table, "synthesize")
-    schema.check(cut, [crops.AREA, schema.CROP_FILE, schema.CROP_STATUS], str(crops_table), schema.OBJECT_KEY)
-    kept = cut[cut[schema.CROP_STATUS] == schema.KEPT]
-    wanted = [c for c in (crops.AREA, NUCLEUS_AREA, schema.CROP_FILE) if c in kept]
-    joined = found.merge(kept[[*schema.OBJECT_KEY, *wanted]], on=schema.OBJECT_KEY, how="left")
-    lost = joined[joined[schema.CROP_FILE].isna()]
-    if len(lost):
-        which = ", ".join(str(v) for v in lost[schema.OBJECT_KEY].iloc[0])
-        raise InputError(f"{crops_table} has no kept crop of {which}, which {embeddings} has; run `dvc repro`")
+    cut = kept.of(found, str(embeddings), crops_table)
+    schema.check(cut, [crops.AREA], str(crops_table), schema.OBJECT_KEY)
+    wanted = [c for c in (crops.AREA, NUCLEUS_AREA, schema.CROP_FILE) if c in cut]
+    joined = pd.concat([found.reset_index(drop=True), cut[wanted]], axis="columns")
     values = joined[schema.latent_columns(joined)].to_numpy(dtype=np.float64)
     if wrong := int((~np.isfinite(values).all(axis=1)).sum()):
         raise InputError(f"{embeddings} has {wrong} cells with a latent that is not finite; run `dvc repro -f train`")
@@ -162,7 +157,9 @@ def _of_a_compound(name: str) -> bool:
     return name.startswith(f"{properties.DOSE} of ")
 
 
-def _strips(model: Model, long: pd.DataFrame, latents: Floats, fdr: float) -> tuple[Figure | None, int | str]:
+def _strips(
+    model: Model, long: pd.DataFrame, latents: Floats, channels: list[str], fdr: float
+) -> tuple[Figure | None, int | str]:
     """Return one figure of walks along the top latents of each property, and how many there are, or why none."""
     if not model.decodes:
         return None, "none: the model does not draw"
@@ -177,4 +174,6 @@ def _strips(model: Model, long: pd.DataFrame, latents: Floats, fdr: float) -> tu
     if not rows:
         return None, "none: no latent moves with anything"
     title = f"From the average cell along the latents that move most with each property (q ≤ {fdr:g})"
+    if len(channels) not in (1, 3):  # three are red, green and blue
+        title += f"; side by side: {', '.join(channels)}"
     return drawing.strips(rows, labels, _SPAN, title), len(rows)

@@ -80,7 +80,7 @@ def _map(treatments: pd.DataFrame, features: list[str], settings: build.Settings
     control = treatments[schema.PERT_TYPE] == schema.NEGCON
     order = treatments.assign(last=~control).sort_values(["last", schema.MOA, schema.COMPOUND, schema.CONCENTRATION])
     labels = [
-        f"{moa}: {compound} {dose:g} µM" if moa != compound else str(compound)
+        str(compound) if moa == compound else f"{'' if moa == schema.UNKNOWN else f'{moa}: '}{compound} {dose:g} µM"
         for moa, compound, dose in order[[schema.MOA, schema.COMPOUND, schema.CONCENTRATION]].itertuples(index=False)
     ]
     plain = settings.sphere == "none" and settings.align == "none"

@@ -21,6 +21,7 @@ def run(
     dropped: Annotated[Path, typer.Argument(help="CSV of what the index dropped, and why.")],
     similarity: Annotated[Path, typer.Argument(help="CSV of all scores.")],
     budget: Annotated[Path, typer.Argument(help="CSV of what each stage cost.")],
+    dose: Annotated[Path, typer.Argument(help="CSV of the dose-response of each compound.")],
     metrics: Annotated[Path, typer.Argument(help="Folder of the stages' metrics.")],
     curves: Annotated[Path, typer.Argument(help="Folder of the training curves.")],
     pictures: Annotated[Path, typer.Argument(help="Folder of the stages' figures, a folder a stage.")],
@@ -33,7 +34,8 @@ def run(
     date is that of the commit.
     """
     options = params.load()
-    tables = {"dropped": dropped, "similarity": similarity, "budget": budget, "history": curves / "history.csv"}
+    tables = {"dropped": dropped, "similarity": similarity, "budget": budget, "dose": dose}
+    tables["history"] = curves / "history.csv"
     found = {path.stem: files.read_json(path) for path in sorted(metrics.glob("*.json"))}
     latents = found.get("latent", {}).get("z_dim", options.z_dim)
     inputs = contents.Inputs(

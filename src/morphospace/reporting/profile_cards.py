@@ -1,0 +1,173 @@
+"""The cards of profiles, dose-response and latent meaning for the report: what was found, beside what chance gives."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from morphospace.reporting.page import NOT_MEASURED, Block, Items, Table, Text, interval, number
+
+SHOWN_COMPOUNDS = 20
+SHOWN_PLATES = 20
+_CONTROLS = {  # of dose.json: name and what it says
+    "z_prime": "Z'",
+    "z_prime_robust": "Z', of medians",
+    "ssmd": "SSMD",
+    "ssmd_robust": "SSMD, of medians",
+}
+_SYMBOLS = {"rho": "rho", "epsilon2": "ε²"}
+_LATENT = "Cells_Latent_"
+
+
+def profiles(found: Mapping[str, Any] | None) -> list[Block]:
+    """Return how many profiles there are, whether replicates are alike, and the plates that have few controls.
+
+    Parameters
+    ----------
+    found
+        ``profile.json``.
+    """
+    if not found:
+        return [Text(f"Profiles: {NOT_MEASURED}.")]
+    sizes = ", ".join(f"{number(found[name])} {name}" for name in ("sites", "wells", "treatments"))
+    lines: list[Block] = [
+        Text(
+            f"{sizes} of {number(found['cells'])} cells, {number(found['features'])} features each; {_measured(found)}."
+        ),
+        Text(_replicates(found.get("replicates") or {})),
+    ]
+    controls = found.get("control_wells") or {}
+    if not controls:
+        return [*lines, Text("No well is a negative control, so profiles are taken as they are.")]
+    few = sorted(controls.items(), key=lambda pair: (pair[1], pair[0]))[:SHOWN_PLATES]
+    caption = "Wells of negative controls on each plate"
+    if len(controls) > len(few):
+        caption += f": the {len(few)} of {len(controls)} plates with the fewest"
+    return [*lines, Table(caption, ["plate", "wells"], [[plate, number(n)] for plate, n in few])]
+
+
+def _measured(found: Mapping[str, Any]) -> str:
+    if found["normalize"] == "none":
+        return "not measured from the negative controls (normalize is none)"
+    return f"measured from the negative controls of each plate ({found['normalize']})"
+
+
+def _replicates(found: Mapping[str, Any]) -> str:
+    share = found.get("share_above_random")
+    if share is None:
+        return f"Whether replicates are alike: {NOT_MEASURED}: {found.get('reason') or 'no reason given'}."
+    said = interval(share, found.get("low"), found.get("high"), 3)
+    return (
+        f"Wells of one treatment are more alike than wells of other compounds on the same plates in {said} of "
+        f"comparisons, where {found['floor']:g} is chance ({number(found['treatments'])} treatments of "
+        f"{number(found['compounds'])} compounds; the interval is over compounds)."
+    )
+
+
+def dose(found: Mapping[str, Any] | None, compounds: pd.DataFrame | None) -> list[Block]:
+    """Return whether distance rises with dose, for each compound beside its cell count, and how far the controls part.
+
+    Parameters
+    ----------
+    found
+        ``dose.json``.
+    compounds
+        ``dose.csv``: a row a compound.
+    """
+    if not found:
+        return [Text(f"Dose-response: {NOT_MEASURED}.")]
+    lines: list[Block] = [Text(_sentence(found["verdict"]))]
+    rows = [
+        [name, interval(found[key], found[f"{key}_low"], found[f"{key}_high"], 2)]
+        for key, name in _CONTROLS.items()
+        if found.get(key) is not None
+    ]
+    if rows:
+        caption = (
+            f"{number(found['positive_controls'])} wells of positive against {number(found['negative_controls'])} of "
+            "negative controls; brackets are intervals over wells. Z' above 0.5 is an excellent assay, below 0 the "
+            "controls overlap"
+        )
+        lines.append(Table(caption, ["on the distance", "value"], rows))
+    else:
+        lines.append(Text(f"Positive against negative controls: {NOT_MEASURED}: {found['controls']}."))
+    return [*lines, *_compounds(compounds)]
+
+
+def _compounds(table: pd.DataFrame | None) -> list[Block]:
+    """Return a row a compound with doses; those without are counted by their reason."""
+    if table is None or table.empty:
+        return []
+    scored, others = table[table["rho"].notna()], table[table["rho"].isna()]
+    lines: list[Block] = []
+    if len(scored):
+        shown = scored.head(SHOWN_COMPOUNDS)
+        caption = (
+            "Rank correlation of dose and distance from the negative controls, with its interval over wells; q is the "
+            "p-value of no rise, adjusted for the number of compounds. By cell count alone stands beside it"
+        )
+        if len(scored) > len(shown):
+            caption += f". The first {len(shown)} of {len(scored)} compounds, all are in dose.csv"
+        rows = [
+            [
+                str(row["compound"]),
+                f"{row['wells']:.0f}, {row['doses']:.0f}",
+                interval(row["rho"], row["low"], row["high"], 2),
+                number(float(row["q"]), 2),
+                interval(row["cell_count_rho"], row["cell_count_low"], row["cell_count_high"], 2),
+            ]
+            for row in shown.to_dict("records")
+        ]
+        lines.append(Table(caption, ["compound", "wells, doses", "rho", "q", "rho of cell count"], rows))
+    reasons = others["reason"].fillna("no reason given").value_counts()
+    if len(reasons):
+        lines.append(
+            Items([f"{n} {'compound' if n == 1 else 'compounds'} without: {why}" for why, n in reasons.items()])
+        )
+    return lines
+
+
+def meaning(found: Mapping[str, Any] | None) -> list[Block]:
+    """Return what the latents move with, a row a property.
+
+    Parameters
+    ----------
+    found
+        ``interpret.json``.
+    """
+    if not found:
+        return [Text(f"What the latents move with: {NOT_MEASURED}.")]
+    rows = [_property(name, of) for name, of in found.items() if isinstance(of, Mapping)]
+    strips = found["strips"]
+    lines: list[Block] = [
+        Text(
+            f"{_sentence(found['verdict'])} {number(found['active'])} of {number(found['z_dim'])} latents are active; "
+            f"{number(found['tests'])} tests on {number(found['cells'])} cells of {found['cells_of']}."
+        ),
+        Table(
+            "Dose, mechanism and plate are tested on means of wells, the others within wells. rho is a rank "
+            "correlation, ε² the share of the variance of ranks between classes. At most "
+            f"{found['fdr']:.0%} of the latents counted are expected to be chance",
+            ["property", "latents", "wells", "moves most", "its effect", "by chance", "why not"],
+            rows,
+        ),
+    ]
+    return lines if isinstance(strips, int) else [*lines, Text(f"Strips: {strips}.")]
+
+
+def _property(name: str, of: Mapping[str, Any]) -> list[str]:
+    effect, chance = of["top_effect"], of["chance"]
+    top = str(of["top"])
+    return [
+        name.replace("_", " "),
+        number(of["latents"]) if not of["reason"] else NOT_MEASURED,
+        number(of["wells"]),
+        f"z {int(top.removeprefix(_LATENT))}" if top.startswith(_LATENT) else top,
+        "–" if effect is None else f"{_SYMBOLS[of['measure']]} {effect:.2f}",
+        "–" if chance is None else f"{chance:.2f}",
+        str(of["reason"]),
+    ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
