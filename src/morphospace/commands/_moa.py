@@ -43,9 +43,9 @@ def show(cards: Mapping[str, Card]) -> None:
     console.print(
         f"{first.settings.metric}; another batch: {nearest.RULES[rule]} (rule {rule}); intervals over compounds"
     )
-    first_column = Column("", overflow="fold", min_width=16)
+    first_column = Column("", overflow="fold", min_width=12)
     names = (SHORT.get(n, n) for n in first.scores)
-    shown = Table(first_column, *names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(first_column, *names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name, card in cards.items():
         shown.add_row(name, *(_stacked(score.estimate()) for score in card.scores.values()))
     for floor, label in FLOORS.items():
