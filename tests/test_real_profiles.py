@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from morphospace import schema
+from morphospace.commands import profile
 from morphospace.metrics import levels, nearest
 from morphospace.metrics.nearest import NSC, NSCB
 from morphospace.metrics.wilson import wilson
@@ -44,15 +45,14 @@ def right(treatments: pd.DataFrame, metric: nearest.Metric, protocol: str, rule:
     return int(found.hits.sum()), len(found.hits)
 
 
-def test_the_published_recipe_gives_84_of_103(wells: pd.DataFrame) -> None:
+def test_the_published_recipe_gives_84_of_103(wells: pd.DataFrame, tmp_path: Path) -> None:
     """The vignette `predict_moa` of cytominergallery: published as 82 % (0.73 to 0.89)."""
-    features = feature_columns(wells)
-    agreed = select.replicate_correlation(wells, features, TREATMENT, 3) >= 0.5
-    stable = [f for f, ok in zip(features, agreed, strict=True) if ok]
-    assert len(stable) == 337
-    kept = [f for f, ok in zip(stable, select.distinct(wells[stable].to_numpy(), 0.95), strict=True) if ok]
-    table = wells.drop(columns=[f for f in features if f not in kept])
-    treatments = build.build(table, Settings(normalize="standardize")).treatments
+    assert len(select.chosen(wells, 0.5, None)) == 337
+    wells.to_parquet(tmp_path / "wells.parquet")
+    profile.run(
+        tmp_path / "wells.parquet", tmp_path / "out", change=["normalize=standardize"], agree=0.5, distinct=0.95
+    )
+    treatments = pd.read_parquet(tmp_path / "out" / "treatments.parquet")
     assert right(treatments, "correlation", NSC, "strict") == (84, 103)
     around = wilson(84, 103, 0.95)
     assert (around.low, around.high) == (pytest.approx(0.73, abs=0.005), pytest.approx(0.88, abs=0.005))

@@ -134,3 +134,22 @@ def test_files_that_are_no_tables_are_refused() -> None:
     Path("zip.csv.gz").write_text("a,b\n")
     with pytest.raises(InputError, match=r"zip.csv.gz is not a table"):
         profile.run(Path("zip.csv.gz"), Path("out"))
+
+
+def test_features_that_are_not_worth_keeping_are_dropped_from_all_tables() -> None:
+    cells = experiment()
+    cells[FEATURES] = np.random.default_rng(0).normal(size=(len(cells), len(FEATURES)))
+    cells["Cells_Twin"] = 3 * cells[FEATURES[0]] + 1
+    cells["Cells_Constant"] = 0.5
+    cells.to_parquet("cells.parquet")
+    profile.run(Path("cells.parquet"), Path("out"), distinct=0.9999)
+    twins = {FEATURES[0], "Cells_Twin"}
+    kept = set(features.feature_columns(wells("out")))
+    assert len(kept & twins) == 1
+    assert kept - twins == set(FEATURES[1:])
+    assert files.read_json(Path("out/profiles.json"))["distinct"] == 0.9999
+    with pytest.raises(InputError, match=r"--agree is 1\.5: give a correlation between 0 and 1"):
+        profile.run(Path("cells.parquet"), Path("out"), agree=1.5)
+    cells.drop(columns=schema.COMPOUND).to_parquet("bare.parquet")
+    with pytest.raises(SchemaError, match=schema.COMPOUND):
+        profile.run(Path("bare.parquet"), Path("out"), agree=0.5)

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from morphospace import schema
 from morphospace.errors import InputError
 from morphospace.profiling import select
 from morphospace.profiling.features import pycytominer
@@ -64,3 +65,29 @@ def test_what_stays_is_not_alike() -> None:
 def test_a_constant_column_is_refused() -> None:
     with pytest.raises(InputError, match="column 1 is constant"):
         select.distinct(np.array([[1.0, 2.0], [2.0, 2.0], [3.0, 2.0]]), 0.9)
+
+
+def replicated(noise: float) -> pd.DataFrame:
+    """Eight treatments in three wells, one in two: a signal, its double, its mirror image, noise and a constant."""
+    rng = np.random.default_rng(4)
+    names = [f"t{i}" for i in range(8)] * 3 + ["u"] * 2
+    truth = dict(zip([*names[:8], "u"], rng.normal(size=9), strict=True))
+    signal = np.array([truth[n] for n in names]) + noise * rng.normal(size=len(names))
+    values = [signal, 2 * signal + 1, -signal, rng.normal(size=len(names)), np.full(len(names), 0.1)]
+    found = pd.DataFrame({f"Cells_{i}": x for i, x in enumerate(values)})
+    return found.assign(**{schema.COMPOUND: names, schema.CONCENTRATION: 1.0})
+
+
+def test_what_replicates_agree_on_is_kept_once() -> None:
+    wells = replicated(0.05)
+    assert select.chosen(wells, 0.9, None) == ["Cells_0", "Cells_1", "Cells_2"]
+    assert len(select.chosen(wells, 0.9, 0.95)) == 1
+    assert set(select.chosen(wells, None, 0.95)) > {"Cells_3"}
+    assert select.chosen(wells, None, None) == [f"Cells_{i}" for i in range(4)]
+
+
+def test_features_on_which_nobody_agrees_are_refused() -> None:
+    with pytest.raises(InputError, match=r"on no feature do replicates agree to 0\.99; the highest is 0\.\d+"):
+        select.chosen(replicated(3.0), 0.99, None)
+    with pytest.raises(InputError, match="no treatment has two wells"):
+        select.chosen(replicated(1.0).drop_duplicates(schema.COMPOUND), 0.5, None)

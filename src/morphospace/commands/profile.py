@@ -11,8 +11,8 @@ from morphospace import files, params, registry, schema, tables
 from morphospace.analyses import Profile
 from morphospace.commands import _cells
 from morphospace.errors import InputError, ParameterError, SchemaError
-from morphospace.profiling import build
-from morphospace.profiling.features import METADATA_PREFIX
+from morphospace.profiling import build, select
+from morphospace.profiling.features import METADATA_PREFIX, feature_columns
 
 MARK = "profiles.json"  # a folder that holds it was written by this command, and may be written again
 _TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
@@ -45,6 +45,12 @@ def run(
     missing: Annotated[
         str, typer.Option(help="A value that is no number: error, or drop its rows, or its features.")
     ] = "error",
+    agree: Annotated[
+        float | None, typer.Option(help="Drop features on which wells of a treatment correlate less, such as 0.5.")
+    ] = None,
+    distinct: Annotated[
+        float | None, typer.Option(help="Of two features that correlate beyond this, drop one; such as 0.95.")
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Write CSV, gzipped, instead of Parquet.")] = False,
 ) -> None:
     """Make profiles of sites, wells and treatments from any table: ours, CellProfiler's, pycytominer's.
@@ -62,6 +68,8 @@ def run(
     if metadata:
         cells = _joined(cells, _renamed(_read(metadata), rename or [], metadata), table, metadata)
     cells = _marked(_sited(cells), controls, table)
+    selection = {"agree": agree, "distinct": distinct}
+    cells = _selected(cells, agree, distinct, chosen.missing, table)
     made = build.build(cells, build.Settings(**chosen.model_dump()), str(table))
     with files.replacing_folder(output) as folder:
         for name, rows in zip(made._fields, made, strict=True):
@@ -69,7 +77,7 @@ def run(
                 rows.to_csv(folder / f"{name}.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
             else:
                 rows.to_parquet(folder / f"{name}.parquet", index=False)
-        files.write_json(folder / MARK, {"table": str(table), "profile": chosen.model_dump()})
+        files.write_json(folder / MARK, {"table": str(table), "profile": chosen.model_dump(), **selection})
     typer.echo(", ".join(f"{len(t):,} {n}" for n, t in zip(made._fields, made, strict=True)) + f" in {output}")
 
 
@@ -163,3 +171,20 @@ def _marked(cells: pd.DataFrame, controls: str, table: Path) -> pd.DataFrame:
         near = registry.nearest(value, sorted(set(cells[column].astype("str"))))
         raise InputError(f"--controls: {column} of {table} has no {value!r}{near}")
     return cells.assign(**{schema.PERT_TYPE: negative.map({True: schema.NEGCON, False: schema.TREATED})})
+
+
+def _selected(
+    cells: pd.DataFrame, agree: float | None, distinct: float | None, missing: build.Missing, table: Path
+) -> pd.DataFrame:
+    """Return the table without the features that are not worth keeping, judged by the means of its wells."""
+    if agree is None and distinct is None:
+        return cells
+    for option, value in (("--agree", agree), ("--distinct", distinct)):
+        if value is not None and not 0 < value < 1:
+            raise InputError(f"{option} is {value:g}: give a correlation between 0 and 1")
+    schema.check(cells, [schema.COMPOUND, schema.CONCENTRATION], str(table))
+    plain = build.Settings(normalize="none", sphere="none", align="none", missing=missing)
+    before = feature_columns(cells)
+    kept = set(select.chosen(build.build(cells, plain, str(table)).wells, agree, distinct))
+    typer.echo(f"{len(kept):,} of {len(before):,} features kept")
+    return cells.drop(columns=[f for f in before if f not in kept])

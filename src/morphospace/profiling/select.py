@@ -1,4 +1,4 @@
-"""Which features are worth keeping: those that replicates agree on, and of twins only one."""
+"""Which features are worth keeping: those that replicates agree on, and of two that are alike only one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,51 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphospace import schema
 from morphospace.errors import InputError
+from morphospace.profiling.features import feature_columns
 
+_TREATMENT = [schema.COMPOUND, schema.CONCENTRATION]
 Floats = NDArray[np.float64]
+
+
+def chosen(wells: pd.DataFrame, agree: float | None, distinct_to: float | None) -> list[str]:
+    """Return the features to keep, as the vignette ``predict_moa`` of the R package cytominergallery chooses them.
+
+    Those that are constant never stay.
+
+    Parameters
+    ----------
+    wells
+        A row a well, as measured, with compound and concentration.
+    agree
+        Features whose `replicate_correlation` is below it go. As many replicates are looked at as most treatments
+        have.
+    distinct_to
+        Of two features whose correlation is beyond it, of either sign, one goes: see `distinct`.
+
+    Raises
+    ------
+    InputError
+        When no treatment has two wells, fewer than three have as many as most, or no feature is left.
+    """
+    features = feature_columns(wells)
+    varying = np.isfinite(_standard(wells[features].to_numpy(np.float64))[0])
+    features = [f for f, varies in zip(features, varying, strict=True) if varies]
+    if agree is not None:
+        sizes = wells.groupby(_TREATMENT, dropna=False).size()
+        often = sizes[sizes > 1].value_counts()
+        if often.empty:
+            raise InputError("no treatment has two wells, so that none can be said to agree")
+        replicates = int(often[often == often.max()].index.max())
+        found = replicate_correlation(wells, features, _TREATMENT, replicates)
+        features = [f for f, r in zip(features, found, strict=True) if r >= agree]
+        if not features:
+            raise InputError(f"on no feature do replicates agree to {agree:g}; the highest is {np.nanmax(found):.3f}")
+    if distinct_to is not None:
+        kept = distinct(wells[features].to_numpy(np.float64), distinct_to)
+        features = [f for f, ok in zip(features, kept, strict=True) if ok]
+    return features
 
 
 def replicate_correlation(table: pd.DataFrame, features: Sequence[str], key: Sequence[str], replicates: int) -> Floats:
