@@ -21,8 +21,9 @@ BEFORE = ("dataset", "segment.engine", "segment.method", "synthesize.size")  # o
 START = "start"  # of the processes: importing, before a stage's own clock runs
 BYTES_A_NUMBER = 4
 NOT_COUNTED = (
-    "transfers to and from S3 or a published archive, DVC's own hashing and copying, the stages budget and report, "
-    "setting up a machine, early stopping (every epoch is counted), and whatever else the machine does at the time"
+    "transfers to and from S3 or a published archive, DVC's own hashing and copying, the stages profile, moa, dose, "
+    "interpret, package, budget and report, setting up a machine, early stopping (every epoch is counted), and "
+    "whatever else the machine does at the time"
 )
 
 
