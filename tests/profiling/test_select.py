@@ -89,5 +89,7 @@ def test_what_replicates_agree_on_is_kept_once() -> None:
 def test_features_on_which_nobody_agrees_are_refused() -> None:
     with pytest.raises(InputError, match=r"on no feature do replicates agree to 0\.99; the highest is 0\.\d+"):
         select.chosen(replicated(3.0), 0.99, None)
+    with pytest.raises(InputError, match="no feature varies"):
+        select.chosen(replicated(1.0).drop(columns=[f"Cells_{i}" for i in range(4)]), None, 0.9)
     with pytest.raises(InputError, match="no treatment has two wells"):
         select.chosen(replicated(1.0).drop_duplicates(schema.COMPOUND), 0.5, None)

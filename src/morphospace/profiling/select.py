@@ -33,11 +33,13 @@ def chosen(wells: pd.DataFrame, agree: float | None, distinct_to: float | None) 
     Raises
     ------
     InputError
-        When no treatment has two wells, fewer than three have as many as most, or no feature is left.
+        When no feature varies or is left, no treatment has two wells, or fewer than three have as many as most.
     """
     features = feature_columns(wells)
     varying = np.isfinite(_standard(wells[features].to_numpy(np.float64))[0])
     features = [f for f, varies in zip(features, varying, strict=True) if varies]
+    if not features:
+        raise InputError("no feature varies between the wells")
     if agree is not None:
         sizes = wells.groupby(_TREATMENT, dropna=False).size()
         often = sizes[sizes > 1].value_counts()

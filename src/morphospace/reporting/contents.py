@@ -13,20 +13,9 @@ from morphospace.reporting.page import NOT_MEASURED, Block, Code, Items, Page, S
 SHOWN_DROPPED = 12  # rows of dropped.csv
 SHOWN_EPOCHS = 12
 SHOWN_NUMBERS = 40
-_PROFILES = {"profile", "moa", "dose", "interpret"}  # the stages that ask something of profiles and embeddings
-_METRICS = {
-    "index",
-    "segment",
-    "validate",
-    "synthesize",
-    "split",
-    "train",
-    "latent",
-    "similarity",
-    "budget",
-    *_PROFILES,
-}
-_FOLDERS = {"illumination", "segmentation", "crops", "training", "latent", "similarity", "budget", *_PROFILES}
+_BOTH = {"latent", "similarity", "budget", "profile", "moa", "dose", "interpret"}
+_METRICS = {"index", "segment", "validate", "synthesize", "split", "train"} | _BOTH
+_FOLDERS = {"illumination", "segmentation", "crops", "training"} | _BOTH
 
 
 @dataclass(frozen=True)

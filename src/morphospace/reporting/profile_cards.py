@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from morphospace import schema
+from morphospace.reporting.meaning import SYMBOLS, short
 from morphospace.reporting.page import NOT_MEASURED, Block, Items, Table, Text, interval, number
 
 SHOWN_COMPOUNDS = 20
@@ -15,8 +17,6 @@ _CONTROLS = {  # of dose.json: name and what it says
     "ssmd": "SSMD",
     "ssmd_robust": "SSMD, of medians",
 }
-_SYMBOLS = {"rho": "rho", "epsilon2": "ε²"}
-_LATENT = "Cells_Latent_"
 
 
 def profiles(found: Mapping[str, Any] | None) -> list[Block]:
@@ -162,8 +162,8 @@ def _property(name: str, of: Mapping[str, Any]) -> list[str]:
         name.replace("_", " "),
         number(of["latents"]) if not of["reason"] else NOT_MEASURED,
         number(of["wells"]),
-        f"z {int(top.removeprefix(_LATENT))}" if top.startswith(_LATENT) else top,
-        "–" if effect is None else f"{_SYMBOLS[of['measure']]} {effect:.2f}",
+        short(top) if top.startswith(schema.LATENT_PREFIX) else top,
+        "–" if effect is None else f"{SYMBOLS[of['measure']]} {effect:.2f}",
         "–" if chance is None else f"{chance:.2f}",
         str(of["reason"]),
     ]
