@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from checkout import TINY, Checkout
+from checkout import TINY, Checkout, queue
 from mlflow.entities import Run
 
 from morphospace import schema
@@ -127,13 +127,11 @@ def _queued(checkout: Checkout, *arguments: str, ended: int) -> dict[str, str]:
     checkout.start_queue(2)
     deadline = time.monotonic() + 300
     while True:
-        shown = checkout.dvc("queue", "status").stdout
-        rows = shown.partition("\n\n")[0].splitlines()[1:]  # below stand the workers
-        states = {row.split()[1]: row.split()[-1] for row in rows}
+        states = queue(checkout.folder)
         if sum(state in ("Success", "Failed") for state in states.values()) >= ended:
             return states
-        assert time.monotonic() < deadline, shown
-        time.sleep(1)
+        assert time.monotonic() < deadline, states
+        time.sleep(0.5)
 
 
 def test_a_grid_with_a_refused_member_runs_two_at_a_time_and_is_compared(tiny: Checkout) -> None:
@@ -163,7 +161,7 @@ def test_a_grid_with_a_refused_member_runs_two_at_a_time_and_is_compared(tiny: C
     assert (decoded.stat().st_mtime_ns, decoded.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
-LONG = ("-S", "z_dim=7", "-S", "train.epochs=12", "-S", "train.patience=0", "train")
+LONG = ("-S", "z_dim=7", "-S", "train.epochs=8", "-S", "train.patience=0", "train")
 
 
 def test_a_killed_member_goes_on_and_ends_in_the_same_bytes(tiny: Checkout, tmp_path: Path) -> None:
@@ -173,9 +171,9 @@ def test_a_killed_member_goes_on_and_ends_in_the_same_bytes(tiny: Checkout, tmp_
     _wait(lambda: list(scratch.glob("*/epoch_000003.npy")))
     (victim,) = _trainings(tiny)
     victim.kill()
-    _wait(lambda: "Failed" in _state(tiny, "killed"))
+    _wait(lambda: queue(tiny.folder).get("killed") == "Failed")
     done = len(list(scratch.glob("*/epoch_*.npy")))
-    assert 3 <= done < 12
+    assert 3 <= done < 8
     out = tiny.dvc("exp", "run", "--temp", "-n", "resumed", *LONG)
     assert "resuming after epoch" in out.stdout + out.stderr
     tiny.dvc("exp", "apply", "resumed")
@@ -192,14 +190,17 @@ def test_a_killed_member_goes_on_and_ends_in_the_same_bytes(tiny: Checkout, tmp_
 
 
 def test_a_search_is_killed_goes_on_and_its_best_trial_is_applied(tiny: Checkout) -> None:
-    space = ("-s", "z_dim=4,5", "-s", "train.epochs=10", "-s", "train.patience=0")
-    command = [sys.executable, "-m", "morphospace", "tune", "-j", "2", "-n", "2", "--study", "mine", *space]
+    space = ("-s", "z_dim=4,5", "-s", "train.epochs=8", "-s", "train.patience=0")
+    command = [sys.executable, "-m", "morphospace", "tune", "--study", "mine", *space]
+    two = ("-j", "2", "-n", "2")
     rows = tiny.folder.parent / "scratch" / "tune" / "mine"
-    with subprocess.Popen(command, cwd=tiny.folder, env=tiny.environment, stderr=subprocess.DEVNULL) as search:
+    with subprocess.Popen(
+        [*command, "-n", "1"], cwd=tiny.folder, env=tiny.environment, stderr=subprocess.DEVNULL
+    ) as search:
         _wait(lambda: [p for p in rows.glob("*.jsonl") if p.read_text().count("\n") > 1])
         search.kill()
     _wait(lambda: not _trainings(tiny) and not list((tiny.folder / ".dvc/tmp/exps/standalone").glob("tmp*")))
-    out = tiny.run(*command)
+    out = tiny.run(*command, *two)
     trials = pd.read_csv(tiny.folder / "reports" / "tune" / "trials.csv")
     done = trials[trials["state"] == "complete"].set_index("experiment")
     assert sorted(done["z_dim"]) == [4, 5]
@@ -230,16 +231,11 @@ def _trainings(checkout: Checkout) -> list[psutil.Process]:
     return found
 
 
-def _state(checkout: Checkout, name: str) -> str:
-    shown = checkout.dvc("queue", "status").stdout.splitlines()
-    return next((row.split()[-1] for row in shown if f" {name} " in row), "")
-
-
 def _wait(until: Callable[[], object]) -> None:
     deadline = time.monotonic() + 240
     while not until():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def _restore(checkout: Checkout) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
@@ -19,6 +20,18 @@ TINY = {
     "train": {"epochs": 2, "pictures": 3},
     "similarity": {"bootstrap": 100},
 }
+
+
+def queue(folder: Path) -> dict[str, str]:
+    """Return how each experiment of the queue stands, by name: without the seconds that `dvc queue status` starts."""
+    with Repo(str(folder)) as repo:
+        return {str(row["name"] or row["rev"]): str(row["status"]) for row in repo.experiments.celery_queue.status()}
+
+
+def workers(folder: Path) -> int:
+    """Return how many workers of the queue run."""
+    with Repo(str(folder)) as repo:
+        return len(repo.experiments.celery_queue.worker_status())
 
 
 def _is_input(name: str) -> bool:

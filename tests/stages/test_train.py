@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from checkout import queue, workers
 
 from morphospace import files, schema, speeds, spending, supervision
 from morphospace.errors import InputError, SpendingError, StoppedError
@@ -299,12 +299,11 @@ def test_the_cap_stops_the_queue_and_its_other_member_waits(root: Path, monkeypa
         """Wait for an idle queue with `until` members done; return how each stands."""
         deadline = time.monotonic() + 200
         while True:
-            said = run(*dvc, "queue", "status")
-            found = re.findall(r"(Queued|Running|Success|Failed)$", said, re.MULTILINE)
-            if sum(s in ("Success", "Failed") for s in found) >= until and "0 active, 0 idle" in said:
-                return sorted(found)
-            assert time.monotonic() < deadline, said
-            time.sleep(1)
+            found = sorted(queue(Path()).values())
+            if sum(s in ("Success", "Failed") for s in found) >= until and not workers(Path()):
+                return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
 
     dvc = [sys.executable, "-m", "dvc"]
     stage = {
