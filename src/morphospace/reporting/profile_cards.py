@@ -48,7 +48,7 @@ def profiles(found: Mapping[str, Any] | None) -> list[Block]:
 
 def _measured(found: Mapping[str, Any]) -> str:
     if found["normalize"] == "none":
-        return "not measured from the negative controls (normalize is none)"
+        return "normalize is none"  # sphering may still measure them from the controls
     return f"measured from the negative controls of each plate ({found['normalize']})"
 
 
