@@ -63,7 +63,7 @@ _CAPTIONS = [
     ),
     (
         "profile/replicates",
-        "Are replicates alike?",
+        "How alike replicates are",
         "Correlation of wells of one treatment, beside wells of other compounds on the same plates. The further the "
         "line lies to the right of the grey, the more a profile says of its treatment.",
     ),
