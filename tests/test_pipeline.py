@@ -200,7 +200,7 @@ def test_the_defaults_of_plug_ins_are_what_params_yaml_says() -> None:
 
 def test_files_and_functions_are_small() -> None:
     for path in PACKAGE.rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 300, path
+        assert len(path.read_text().splitlines()) <= 400, path
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 doc = node.body[0] if ast.get_docstring(node) else None
