@@ -33,7 +33,7 @@ LAYERS = {
     "bottom": {"bottom"},
 }
 BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
-BOTTOM |= {"supervision"}
+BOTTOM |= {"supervision", "wells"}
 # Methods that give libraries several parameters as plain values: who calls one reads them all.
 GIVE = [n for n, f in vars(params.Params).items() if inspect.isfunction(f) and not n.startswith(("_", "model_"))]
 GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}

@@ -236,3 +236,14 @@ def test_a_written_table_is_read_as_text(tmp_path: Path) -> None:
     splits.drop(columns="Split").to_csv(tmp_path / "splits.csv", index=False)
     with pytest.raises(SchemaError, match="lacks Split"):
         splitting.read(tmp_path / "splits.csv")
+
+
+def test_a_well_in_two_spellings_cannot_stand_on_two_sides() -> None:
+    sets = table(plates=1, wells=12, sites=2)
+    second = sets[schema.SITE] == "2"
+    sets[schema.WELL] = sets[schema.WELL].mask(second, sets[schema.WELL].str.replace("A0", "A"))  # A01 and A1
+    splits, _ = assign(sets)
+    assert splits[splitting.GROUP].nunique() == 12
+    splits[splitting.SPLIT] = np.where(splits[schema.SITE] == "2", "test", "train")
+    with pytest.raises(LeakError, match="well P0/A01 stands in test and train"):
+        splitting.verify(splits, cells_of(sets), "well")

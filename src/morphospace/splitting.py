@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from morphospace import schema
+from morphospace import schema, wells
 from morphospace.errors import InputError, LeakError
 from morphospace.schema import BATCH, COMPOUND, IMAGE_SET_KEY, NEGCON, PERT_TYPE, PLATE, SITE, SPLIT, WELL
 
@@ -42,6 +42,9 @@ _PLACES = 1000  # of the sequence, where a plate may begin
 def groups(table: pd.DataFrame, by: str) -> "pd.Series[str]":
     """Return the name of each row's group: of a well ``plate/well``, of a compound the compound."""
     columns = [table[c].astype("string").fillna("").astype(str) for c in LEVELS[by]]
+    if WELL in LEVELS[by]:  # two spellings of a well would let it stand on two sides
+        at = LEVELS[by].index(WELL)
+        columns[at] = columns[at].map({well: wells.same(well) for well in columns[at].unique()})
     name = columns[0]
     for column in columns[1:]:
         name = name + "/" + column

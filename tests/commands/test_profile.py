@@ -103,6 +103,30 @@ def test_wells_that_the_metadata_do_not_know_are_named() -> None:
         profile.run(Path("cells.csv"), Path("out"), Path("map.csv"))
 
 
+def test_wells_meet_the_plate_map_in_any_spelling() -> None:
+    cells = experiment()
+    cells[schema.WELL] = cells[schema.WELL].str.replace("A0", "r01c")
+    cells.drop(columns=[schema.COMPOUND, schema.CONCENTRATION]).to_csv("cells.csv", index=False)
+    known = experiment()[[schema.PLATE, schema.WELL, schema.COMPOUND, schema.CONCENTRATION]].drop_duplicates()
+    rows = known.assign(Metadata_Row=1, Metadata_Column=known[schema.WELL].str[1:].astype(int))
+    rows.drop(columns=schema.WELL).to_csv("map.csv", index=False)
+    profile.run(Path("cells.csv"), Path("out"), Path("map.csv"), controls="Metadata_Compound=DMSO")
+    pd.testing.assert_frame_equal(wells("out")[FEATURES], build(experiment(), Settings()).wells[FEATURES])
+    assert set(wells("out")[schema.WELL]) == set(experiment()[schema.WELL])
+    rows.assign(Metadata_Row=0).drop(columns=schema.WELL).to_csv("map.csv", index=False)
+    with pytest.raises(InputError, match=r"map\.csv: row '0', column '\d' is not a well: .* correct Metadata_Row and"):
+        profile.run(Path("cells.csv"), Path("out"), Path("map.csv"), controls="Metadata_Compound=DMSO")
+
+
+def test_one_well_in_two_spellings_is_one_profile() -> None:
+    cells = experiment()
+    odd = cells.index % 2 == 1
+    cells[schema.WELL] = cells[schema.WELL].mask(odd, cells[schema.WELL].str.replace("0", ""))
+    cells.to_parquet("cells.parquet")
+    profile.run(Path("cells.parquet"), Path("out"))
+    pd.testing.assert_frame_equal(wells("out"), build(experiment(), Settings()).wells)
+
+
 def test_mistakes_of_options_say_what_is_right() -> None:
     experiment().to_csv("cells.csv", index=False)
 

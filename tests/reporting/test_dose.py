@@ -6,21 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphospace import schema
+from morphospace import schema, wells
 from morphospace.reporting import dose
-
-
-@pytest.mark.parametrize(
-    ("well", "wanted"),
-    [("A01", (0, 0)), ("a1", (0, 0)), ("H12", (7, 11)), ("P24", (15, 23)), ("AA1", (26, 0)), ("AF48", (31, 47))],
-)
-def test_a_well_has_its_row_and_column(well: str, wanted: tuple[int, int]) -> None:
-    assert dose.position(well) == wanted
-
-
-@pytest.mark.parametrize("well", ["", "A00", "1A", "slide_3", "A", "r01c02", "A123"])
-def test_another_name_has_no_place(well: str) -> None:
-    assert dose.position(well) is None
 
 
 def _wells(names: list[str]) -> pd.DataFrame:
@@ -43,7 +30,7 @@ def test_the_smallest_plate_that_has_all_wells_is_drawn(last: str, shape: tuple[
     assert shown.shape == shape
     assert shown[0, 0] == 0
     assert shown[1, 2] == 1
-    assert shown[dose.position(last)] == 2
+    assert shown[wells.place(last)] == 2
     assert np.ma.count(shown) == 3
 
 

@@ -96,3 +96,9 @@ def test_nothing_left_is_an_error_and_a_long_list_is_cut() -> None:
         tags.mask(["moa:m01"], ["moa:m01"])
     with pytest.raises(InputError, match=r"m11, and 8 more\)"):
         tags.mask(["moa:other"])
+
+
+def test_a_well_is_found_in_any_spelling() -> None:
+    tags = Tags(pd.DataFrame({schema.WELL: ["B03", "K01"], schema.COMPOUND: ["b3", "x"]}))
+    assert [tags.parse(f"well:{said}") for said in ("b3", "r02c03", "B-03")] == [(schema.WELL, "B03")] * 3
+    assert tags.parse("compound:b3") == (schema.COMPOUND, "b3")

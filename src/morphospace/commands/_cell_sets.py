@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphospace import files, params, schema, splitting
+from morphospace import files, params, schema, splitting, wells
 from morphospace.commands import _cells
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
@@ -147,7 +147,7 @@ def _arrays(folder: Path) -> tuple[NDArray[np.unsignedinteger[Any]], pd.DataFram
             f"{SIZE} px, with a cell for each of the {len(table)} rows of {found['csv'][0].name}"
         )
     top, left = ((side - SIZE) // 2 for side in images.shape[2:])
-    named = table.rename(columns=_COLUMNS)[list(_COLUMNS.values())]
+    named = wells.named(table.rename(columns=_COLUMNS)[list(_COLUMNS.values())], str(found["csv"][0]))
     named[schema.CONCENTRATION] = pd.to_numeric(named[schema.CONCENTRATION], errors="coerce")
     named[schema.BATCH] = named[schema.PLATE].str.split("_").str[0]  # the week, in the names of BBBC021
     named[schema.PERT_TYPE] = np.where(named[schema.COMPOUND] == _VEHICLE, schema.NEGCON, schema.TREATED)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphospace import files, schema
+from morphospace import files, schema, wells
 from morphospace.errors import InputError
 from morphospace.imaging import inputs, packs
 from morphospace.metrics import novelty
@@ -99,6 +99,9 @@ def of_id(database: Database, text: str, level: Level) -> Query:
     InputError
         When there is no such row: the nearest is named.
     """
+    parts = text.split("/")
+    if len(parts) == 4 or (len(parts) == 2 and level == "well"):
+        text = "/".join([parts[0], wells.same(parts[1]), *parts[2:]])
     row = database.row(level, text)
     if row is None and level != "cell":
         cell = database.row("cell", text)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from morphospace import files, params, schema, tables
+from morphospace import files, params, schema, tables, wells
 from morphospace.commands import _cells, _moa
 from morphospace.errors import InputError
 from morphospace.imaging import packs
@@ -87,8 +87,9 @@ def _profiles(folder: Path, options: params.Params) -> tuple[build.Profiles, bui
 def _table(folder: Path, name: str) -> pd.DataFrame:
     if (path := folder / f"{name}.csv.gz").exists():
         text = dict.fromkeys((c for c in schema.METADATA if c != schema.CONCENTRATION), str)
-        return pd.read_csv(path, dtype=text)
-    return tables.read_parquet(folder / f"{name}.parquet", "profile")
+        return wells.named(pd.read_csv(path, dtype=text), str(path))
+    path = folder / f"{name}.parquet"
+    return wells.named(tables.read_parquet(path, "profile"), str(path))
 
 
 def _floors(

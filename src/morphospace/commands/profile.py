@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from morphospace import files, params, registry, schema, tables
+from morphospace import files, params, registry, schema, tables, wells
 from morphospace.analyses import Profile
 from morphospace.commands import _cells
 from morphospace.errors import InputError, ParameterError, SchemaError
@@ -131,7 +131,20 @@ def _renamed(table: pd.DataFrame, renames: Sequence[str], path: Path) -> pd.Data
     for name in _TEXT:
         if name in table and not isinstance(table[name].dtype, pd.StringDtype):
             table[name] = table[name].astype("str")
-    return table
+    return wells.named(_welled(table, path), str(path))
+
+
+def _welled(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the table with its wells, of Metadata_Row and Metadata_Column where it does not name them."""
+    row, column = (METADATA_PREFIX + name for name in ("Row", "Column"))
+    if schema.WELL in table or not {row, column} <= set(table.columns):
+        return table
+    pairs = table[[row, column]].astype("str")
+    try:
+        found = {pair: wells.joined(*pair) for pair in set(pairs.itertuples(index=False, name=None))}
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; correct {row} and {column}, or add {schema.WELL}") from None
+    return table.assign(**{schema.WELL: [found[pair] for pair in pairs.itertuples(index=False, name=None)]})
 
 
 def _joined(cells: pd.DataFrame, known: pd.DataFrame, table: Path, metadata: Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from morphospace import files, params, registry, schema, splitting, tables
+from morphospace import files, params, registry, schema, splitting, tables, wells
 from morphospace.commands import _cells
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
@@ -92,6 +92,7 @@ def _read(path: Path, columns: Sequence[str], splits: Sequence[str]) -> pd.DataF
         if column not in table.columns:
             names = [c for c in map(str, table.columns) if not c.startswith(schema.LATENT_PREFIX)]
             raise SchemaError(f"{path} lacks {column}{registry.nearest(column, names[:40])}")
+    table = wells.named(table, str(path))
     known = set(table[schema.SPLIT]) if splits else set()
     if unknown := [s for s in splits if s not in known]:
         raise InputError(f"{path} has no cell of split {unknown[0]!r}{registry.nearest(unknown[0], sorted(known))}")

@@ -1,6 +1,5 @@
 """Pictures of distances from the negative controls: the plate as it stands, dose and response, controls."""
 
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +12,10 @@ from scipy.stats import t
 
 from morphospace import schema
 from morphospace.reporting.figures import COLOURS, new
+from morphospace.wells import place as place_of
 
 DISTANCE = "Distance"
 LABEL = "distance from the negative controls"
-_WELL = re.compile(r"([A-Z]{1,2})0*(\d{1,2})")
 _FORMATS = {"96": (8, 12), "384": (16, 24), "1536": (32, 48)}
 _NUMBERED = 24  # columns at most for a number in every well
 _COLUMNS = 3
@@ -33,17 +32,6 @@ class Response(NamedTuple):
     said: str
 
 
-def position(well: str) -> tuple[int, int] | None:
-    """Return row and column of a well, from 0: A01 is (0, 0), AA01 is (26, 0); None for another name."""
-    match = _WELL.fullmatch(well.strip().upper())
-    if match is None or int(match[2]) == 0:
-        return None
-    row = 0
-    for letter in match[1]:
-        row = 26 * row + ord(letter) - ord("A") + 1
-    return row - 1, int(match[2]) - 1
-
-
 def plate(wells: pd.DataFrame, name: str) -> Figure | None:
     """Return a heat map of the distances of one plate, rows A down and columns 1 across as on the plate.
 
@@ -57,7 +45,7 @@ def plate(wells: pd.DataFrame, name: str) -> Figure | None:
     name
         Of the plate.
     """
-    places = [position(str(well)) for well in wells[schema.WELL]]
+    places = [place_of(str(well)) for well in wells[schema.WELL]]
     known = [place for place in places if place is not None]
     if len(known) < len(places):
         return None

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphospace import schema, wells
 from morphospace.errors import InputError
 from morphospace.search import levels
 
@@ -57,7 +58,8 @@ class Tags:
             raise InputError(f"{tag!r} is no tag; write key:value, as moa:DMSO (keys: {', '.join(self._columns)})")
         name = name.strip().lower()
         known = self.values(name)
-        for asked in (value, _number(value)):
+        well = wells.same(value) if self._columns[name] == schema.WELL else value
+        for asked in (value, _number(value), well):
             if asked in known:
                 return self._columns[name], asked
         raise InputError(f"nothing here has {name}:{value}{nearest(value, known)}")
