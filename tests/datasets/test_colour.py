@@ -121,6 +121,19 @@ def test_a_damaged_image_costs_its_image_set_and_a_grey_one_nothing(
     assert found == {"b.png": "damaged", "grey.png": "not_colour", "b_labels.png": "no_match"}
 
 
+@pytest.mark.parametrize(
+    "pattern", [r"^(?P<site>[a-z]+)\.png$", r"^(?P<site>[a-z]+)\.png\Z", r"^(?P<site>[a-z]+)(?=\.png$)"]
+)
+def test_a_pattern_that_says_where_the_name_ends_fits_the_planes_too(
+    tmp_path: Path, pattern: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw, options = _fetched(_tissue(tmp_path / "in", "a.png", "b.png"), pattern=pattern)
+    table, dropped = folder.index(raw, **options)
+    assert table[schema.SITE].tolist() == ["a", "b"]
+    assert sorted(dropped["Source"]) == ["a_labels.png", "b_labels.png"]
+    assert "folder.pattern does not match 2 of 4 images (first: a_labels.png)" in caplog.messages
+
+
 def test_a_folder_without_a_colour_image_is_refused(tmp_path: Path) -> None:
     root = _tissue(tmp_path / "in", "a.png")
     with pytest.raises(InputError, match="is a colour image; see the lines above"):

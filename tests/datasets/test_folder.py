@@ -1,6 +1,8 @@
 """Any tree of TIFFs is brought and listed by a pattern; what does not fit is named."""
 
+import logging
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from morphospace import schema
 from morphospace.datasets import folder
 from morphospace.errors import InputError
 
+YOUR_PLATES = Path(__file__).resolve().parents[2] / "docs" / "your-plates.md"
 PATTERN = r"(?P<well>[A-P]\d{1,2})_s(?P<site>\d+)_w(?P<channel>\d)"
 TWO = {"pattern": PATTERN, "channels": ["GFP=1", "DNA=2"], "plate": "P1"}
 
@@ -142,6 +145,92 @@ def test_row_and_column_make_a_well_and_a_missing_site_is_1(tmp_path: Path) -> N
     assert table[[schema.WELL, schema.SITE]].to_numpy().tolist() == [["B02", "1"]]
 
 
+NUMBERED = r"r(?P<row>\d+)c(?P<column>\d+)f(?P<site>\d+)-ch(?P<channel>\d)"
+WHOLE = r"(?P<well>r\d+c\d+)f(?P<site>\d+)-ch(?P<channel>\d)"
+TABLES = {
+    "letters": "Well,Compound\nB02,DMSO\nB11,taxol\nK01,colchicine\nA11,nocodazole\n",
+    "numbers": "Row,Column,Compound\n2,2,DMSO\n2,11,taxol\n11,1,colchicine\n1,11,nocodazole\n",
+    "instrument": "Well;Compound\r\nr2c2;DMSO\r\nR02C11;taxol\r\nRow 11, Column 1;colchicine\r\nr1c11;nocodazole\r\n",
+    "mixed": "row,col_,Column,Compound\nB,x,02,DMSO\nb,x,11.0,taxol\n11,x,1,colchicine\nA,x,11,nocodazole\n",
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("pattern", [NUMBERED, WHOLE])
+def test_wells_of_instruments_meet_plate_maps_in_any_spelling(tmp_path: Path, pattern: str, table: str) -> None:
+    images = _plate(
+        tmp_path / "in", *(f"{w}f01-ch{c}.tiff" for w in ("r02c02", "r02c11", "r11c01", "r01c11") for c in "12")
+    )
+    (tmp_path / "map.csv").write_text(TABLES[table], encoding="utf-8")
+    options = {**TWO, "pattern": pattern, "root": str(images), "metadata": str(tmp_path / "map.csv")}
+    (tmp_path / "raw").mkdir()
+    folder.fetch(tmp_path / "raw", 0, **options)
+    found, dropped = folder.index(tmp_path / "raw", **options)
+    assert found.set_index(schema.WELL)[schema.COMPOUND].to_dict() == {
+        "A11": "nocodazole", "B02": "DMSO", "B11": "taxol", "K01": "colchicine",
+    }  # fmt: skip
+    assert dropped.empty
+
+
+def test_one_well_in_two_spellings_is_one_well_with_the_sites_of_both(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", *(f"{w}_s{s}_w{c}.tif" for w, s in (("A1", 1), ("A01", 2), ("A2", 1)) for c in "12"))
+    table, _ = folder.index(raw, **TWO)
+    assert table[schema.IMAGE_SET_KEY].to_numpy().tolist() == [
+        ["P1", "A01", "1"],
+        ["P1", "A01", "2"],
+        ["P1", "A02", "1"],
+    ]
+
+
+def test_one_site_of_one_well_in_two_spellings_is_refused_with_both_names(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", "A1_s1_w1.tif", "A01_s1_w1.tif")
+    with pytest.raises(InputError, match=r"A01_s1_w1\.tif and A1_s1_w1\.tif are both GFP of P1, A01, 1"):
+        folder.index(raw, **TWO)
+
+
+def test_row_and_column_that_are_no_well_are_refused_with_the_file(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", "r00c01f01-ch1.tif")
+    with pytest.raises(InputError, match=r"r00c01f01-ch1\.tif: row '00', column '01' is not a well: rows are A to AF"):
+        folder.index(raw, **{**TWO, "pattern": NUMBERED})
+
+
+def test_files_that_meet_nothing_get_a_line_a_kind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    raw = _plate(tmp_path / "raw", *(f"{w}_w{c}.tif" for w in ("A01_s1", "A02_s1", "a03", "a04") for c in "123"))
+    with caplog.at_level(logging.WARNING):
+        folder.index(raw, **TWO)
+    assert caplog.messages == [
+        "folder.pattern does not match 6 of 12 TIFFs (first: a03_w1.tif)",
+        "folder.channels does not name the channel of 2 of 12 TIFFs (first: A01_s1_w3.tif)",
+    ]
+
+
+def test_rows_and_image_sets_without_a_partner_and_other_columns_get_a_line_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "Plate,Well,Compound,Comment,Metadata_Foo\n1,A1,taxol,x,y\nP1,A2,taxol,x,y\n"
+    with caplog.at_level(logging.WARNING):
+        _, dropped = folder.index(_with_metadata(tmp_path, text), **TWO)
+    assert dropped.to_numpy().tolist() == [["metadata.csv, line 2", "no_images", "no image set is 1 A01"]]
+    read = "Plate, Well, Site, Batch, Compound, Concentration, MoA, PertType, Row, Column"
+    assert caplog.messages == [
+        f"metadata.csv: not used: Comment, Metadata_Foo (read are {read})",
+        "metadata.csv: 1 of 2 rows is of no image set (line 2: 1 A01); 1 of 2 image sets has no row (first: P1 A01 1)",
+    ]
+
+
+def test_a_table_that_fits_is_joined_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        folder.index(_with_metadata(tmp_path, "Well,Compound\na1,x\nA-2,y\n"), **TWO)
+    assert caplog.messages == []
+
+
+def test_names_that_are_no_wells_meet_in_any_spelling(tmp_path: Path) -> None:
+    raw = _plate(tmp_path / "raw", "slide7_s1_w1.tif", "slide7_s1_w2.tif", "slide12_s1_w1.tif", "slide12_s1_w2.tif")
+    (raw / "metadata.csv").write_text("Well,Compound\nSlide 07,tumour\nSLIDE_12,normal\n")
+    table, _ = folder.index(raw, **{**TWO, "pattern": r"(?P<well>slide\d+)_s(?P<site>\d+)_w(?P<channel>\d)"})
+    assert table.set_index(schema.WELL)[schema.COMPOUND].to_dict() == {"slide12": "normal", "slide7": "tumour"}
+
+
 def _with_metadata(tmp_path: Path, text: str) -> Path:
     table = tmp_path / "my table.csv"
     table.write_text(text, encoding="utf-8")
@@ -168,6 +257,15 @@ def test_metadata_are_joined_on_the_columns_they_have(tmp_path: Path) -> None:
         ),
         ("Well,Compound\nA01,a\nA1,b\n", "lines 2 and 3 are both A01"),
         ("Name,Compound\nA01,a\n", "none of the columns Plate, Well, Site"),
+        ("Well,Compund\nA01,a\n", r"'Compund' \(did you mean 'Compound'\?\)"),
+        (
+            "Well,Compound,MoA\nA01,a,X\nA02,a,Y\n",
+            r"Compound a has MoA X \(metadata\.csv, line 2\) and Y \(metadata\.csv, line 3\)",
+        ),
+        (
+            "Well,PertType\nA01,negcon\n",
+            r"PertType negcon \(metadata\.csv, line 2\) and trt \(P1 A02 1, without a row\)",
+        ),
     ],
 )
 def test_metadata_that_do_not_fit_are_refused(tmp_path: Path, text: str, match: str) -> None:
@@ -207,6 +305,25 @@ def test_the_default_pattern_reads_any_published_name(
         "site": str(site),
         "channel": channel,
     }
+
+
+PATTERNS = re.findall(r"^\| `([^`]+)`[^|`]*\| `([^`]+)` \|$", YOUR_PLATES.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_patterns_of_the_documents_read_the_names_beside_them() -> None:
+    found = {}
+    for path, pattern in PATTERNS:
+        options = folder.Options(pattern=pattern.replace(r"\|", "|"))
+        match = re.search(options.pattern, path.replace("…", "x"))
+        assert match is not None, path
+        found[path] = (*folder._key(match, path, options), match["channel"])
+    assert sorted(found.values()) == [
+        ("IN-Cell", "A01", "2", "DAPI"),
+        ("P7", "B03", "01", "1"),
+        ("P7", "B03", "01", "1"),
+        ("Week2_24381", "B02", "1", "1"),
+        ("folder", "A01", "1", "1"),
+    ]
 
 
 def test_the_real_fields_lack_one_channel(real_data: Path, tmp_path: Path) -> None:

@@ -68,10 +68,73 @@ def test_numbers_are_read_with_point_or_comma(text: str, value: float) -> None:
     assert _metadata.number(text) == value
 
 
-@pytest.mark.parametrize("text", ["1,234.5", "much", "inf", "1,2,3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,234.5",
+        "1.000,5",
+        "1 000",
+        "1\xa0000",
+        "1'000",
+        "1_000",
+        "1,000,000",
+        "1.000.000",
+        "much",
+        "inf",
+        "1e999",
+        "1,2,3",
+        "10 uM",
+        "0x10",
+        ".",
+        ",",
+        "١",
+    ],
+)
 def test_what_is_no_number_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(ValueError, match="which is not a number; write digits and a decimal point"):
         _metadata.number(text)
+
+
+def _column(tmp_path: Path, separator: str, *values: str) -> list[float]:
+    rows = [f'B{i:02d}{separator}"{value}"' for i, value in enumerate(values, start=1)]
+    table = _metadata.read_table(_written(tmp_path, "\n".join([f"Well{separator}Concentration", *rows])))
+    return _metadata.canonical(table, "m.csv")[schema.CONCENTRATION].tolist()
+
+
+@pytest.mark.parametrize(
+    ("separator", "values", "line", "said"),
+    [
+        (",", ["0.5", "1,000"], 3, "'1,000', which may be 1 or 1000"),
+        (",", ["10,000"], 2, "'10,000', which may be 10 or 10000"),
+        ("\t", ["999,125"], 2, "'999,125', which may be 999.125 or 999125"),
+        (";", ["1,000", "3"], 2, "'1,000', which may be 1 or 1000"),
+        (";", ["1.000", "3"], 2, "'1.000', which may be 1 or 1000"),
+        (",", ["0,5", "1.000"], 3, "'1.000', which may be 1 or 1000"),
+        (",", ["0,5", "0.25", "1.000"], 4, "'1.000', which may be 1 or 1000"),
+        (",", ["1", "-3"], 3, "-3, below 0; write µM, not a logarithm"),
+    ],
+)
+def test_a_number_that_may_be_two_is_refused_by_line(
+    tmp_path: Path, separator: str, values: list[str], line: int, said: str
+) -> None:
+    with pytest.raises(InputError, match=rf"m\.csv, line {line}: Concentration is {said}"):
+        _column(tmp_path, separator, *values)
+
+
+@pytest.mark.parametrize(
+    ("separator", "values", "wanted"),
+    [
+        (",", ["1.000", "10.000"], [1.0, 10.0]),  # what R and pandas write
+        (";", ["0.300", "1.000"], [0.3, 1.0]),  # the point is proved
+        (";", ["0,300", "1,000"], [0.3, 1.0]),  # the comma is
+        (",", ["0,5", "1,25", "1,0000", "2"], [0.5, 1.25, 1.0, 2.0]),
+        (",", ["3.000000", "1e-3", "1.000e3"], [3.0, 0.001, 1000.0]),
+    ],
+)
+def test_a_number_that_can_be_only_one_is_read(
+    tmp_path: Path, separator: str, values: list[str], wanted: list[float]
+) -> None:
+    assert _column(tmp_path, separator, *values) == wanted
 
 
 @given(st.floats(min_value=1e-9, max_value=1e6))
@@ -79,23 +142,6 @@ def test_a_number_meets_itself_however_it_is_written(value: float) -> None:
     written = pd.Series([value, float(f"{value:.12e}"), float(repr(value))])
     assert _metadata.same_number(written).nunique() == 1
     assert _metadata.same_number(pd.Series([math.nan]))[0] == ""
-
-
-@given(st.sampled_from("ABCDEFGHIJKLMNOP"), st.integers(1, 24))
-def test_a_well_meets_itself_however_it_is_written(row: str, column: int) -> None:
-    forms = [
-        f"{row}{column}",
-        f"{row}{column:02d}",
-        f"{row.lower()}{column:03d}",
-        f"{row}-{column:02d}",
-        f" {row} {column} ",
-    ]
-    assert {_metadata.same_well(form) for form in forms} == {f"{row}{column:02d}"}
-
-
-def test_other_names_of_wells_and_sites_stay() -> None:
-    assert _metadata.same_well("well-7b") == "well-7b"
-    assert [_metadata.same_site(s) for s in ("1", "01", "f1")] == ["1", "1", "f1"]
 
 
 def _sets(*rows: tuple[str, float]) -> pd.DataFrame:
@@ -164,7 +210,16 @@ def test_control_types_are_read_as_people_write_them(given_type: str, kind: str)
     [
         ({"Well": ["A01"], "PertType": ["maybe"]}, "line 0: control type 'maybe' is none of"),
         ({"Well": ["A01"], "Concentration": ["much"]}, "Concentration is 'much', which is not a number"),
-        ({"Well": ["A01"], "Metadata_Well": ["A02"]}, "two columns for well"),
+        ({"Well": ["A01"], "Metadata_Well": ["A02"]}, "two columns for well, 'Well' and 'Metadata_Well'; keep one"),
+        ({"Row": ["0"], "Column": ["1"], "Compound": ["a"]}, "m.csv, line 0: row '0', column '1' is not a well"),
+        (
+            {"Well": ["B03"], "Row": ["C"], "Column": ["3"], "Compound": ["a"]},
+            "m.csv, line 0: the well is B03, row and column are C03; correct one",
+        ),
+        (
+            {"Well": ["B03"], "Concentration": ["3"], "Unit": ["nM"]},
+            "m.csv, line 0: the unit is 'nM', and Concentration is in µM; convert it",
+        ),
     ],
 )
 def test_values_that_cannot_be_understood_are_refused(columns: dict[str, list[str]], match: str) -> None:

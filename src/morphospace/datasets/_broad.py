@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from morphospace import schema
-from morphospace.datasets import _metadata
+from morphospace import schema, wells
+from morphospace.datasets import _agreement, _metadata
 from morphospace.errors import InputError
 
 IMAGE_CSV = "BBBC021_v1_image.csv"
@@ -63,7 +63,7 @@ def image_sets(images: Path, moa: Path) -> pd.DataFrame:
     result = pd.DataFrame(
         {
             schema.PLATE: table[_PLATE],
-            schema.WELL: table[_WELL],
+            schema.WELL: table[_WELL].map(wells.same),
             schema.SITE: names["site"],
             schema.BATCH: table[_PLATE].str.split("_").str[0],
             schema.COMPOUND: table[_COMPOUND],
@@ -76,7 +76,9 @@ def image_sets(images: Path, moa: Path) -> pd.DataFrame:
         # The archives hold <plate>/<file>; the table says Week1/<plate>.
         result[schema.PATH_PREFIX + ours] = table[_PLATE]
         result[schema.FILE_PREFIX + ours] = table[f"Image_FileName_{theirs}"]
-    return _metadata.join_moa(result, annotations, moa.name)
+    result = _metadata.join_moa(result, annotations, moa.name)
+    _agreement.refuse_contradictions(result, [f"{images.name}, line {line}" for line in result.index])
+    return result
 
 
 def _require(table: pd.DataFrame, columns: list[str], path: Path) -> None:

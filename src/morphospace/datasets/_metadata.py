@@ -3,20 +3,27 @@
 import csv
 import gzip
 import io
+import logging
 import math
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from morphospace import schema, tables
+from morphospace import schema, tables, wells
+from morphospace.datasets import _agreement, _columns
 from morphospace.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 DMSO = "DMSO"
-_WELL = re.compile(r"([A-Za-z]{1,2})[ _-]?0*(\d{1,2})")
+SEPARATOR = "separator"  # attribute of a table: what stood between its values
 _SEPARATORS = ",;\t|"
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_EITHER = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}", re.ASCII)  # 1,000 and 1.000 are one, or a thousand
 _PERT_TYPES = {
     **dict.fromkeys(["negcon", "negative", "negative control", "neg", "dmso", "vehicle", "-1"], schema.NEGCON),
     **dict.fromkeys(["poscon", "positive", "positive control", "pos", "1", "+1"], schema.POSCON),
@@ -59,7 +66,9 @@ def read_table(path: Path) -> pd.DataFrame:
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(rows[0]):
             raise InputError(f"{path}, line {line} has {len(row)} values where the header has {len(rows[0])}; mend it")
-    return pd.DataFrame(rows[1:], columns=rows[0], index=lines[1:], dtype=str)
+    table = pd.DataFrame(rows[1:], columns=rows[0], index=lines[1:], dtype=str)
+    table.attrs[SEPARATOR] = separator
+    return table
 
 
 def _text(path: Path) -> str:
@@ -73,20 +82,43 @@ def _text(path: Path) -> str:
         raise InputError(f"{path} cannot be read ({error}); save it as CSV in UTF-8") from None
 
 
-def number(text: str) -> float:
+def number(text: str, decimal: str = ".") -> float:
     """Return a number from text, with a decimal point or a decimal comma; NaN when the text is empty.
+
+    Parameters
+    ----------
+    text
+        Without a sign between thousands.
+    decimal
+        The sign that is known to be the decimal one, by which ``1.000`` or ``1,000`` is 1; ``""`` where none is.
 
     Raises
     ------
     ValueError
-        When the text is no finite number.
+        When the text is no finite number, or may be one or a thousand.
     """
-    if text.strip().lower() in ("", "na", "nan", "none"):
+    said = text.strip()
+    if said.lower() in ("", "na", "nan", "none"):
         return math.nan
-    value = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    if (either := _EITHER.fullmatch(said)) and either[1] != decimal:
+        one, thousand = said.replace(",", "."), re.sub("[.,]", "", said)
+        raise ValueError(f"which may be {float(one):g} or {thousand}; write which, without a sign between thousands")
+    value = float(said.replace(",", ".")) if _NUMBER.fullmatch(said) else math.inf
     if not math.isfinite(value):
-        raise ValueError(f"{text} is not finite")
+        raise ValueError("which is not a number; write digits and a decimal point, and nothing between thousands")
     return value
+
+
+def _decimal(texts: Iterable[str], separator: str) -> str:
+    """Return the decimal sign of a column, proved by values such as 0.5 or 0,5; '' where both or neither may be it.
+
+    Where nothing proves it, it is the point, but not in a table with semicolons: these stand where the comma is taken.
+    """
+    plain = [t for t in texts if _NUMBER.fullmatch(t) and not _EITHER.fullmatch(t)]
+    proved = {sign for sign in ".," for t in plain if sign in t}
+    if len(proved) == 1:
+        return proved.pop()
+    return "" if proved or separator == ";" else "."
 
 
 def numbers(table: pd.DataFrame, column: str, name: str) -> "pd.Series[float]":
@@ -95,31 +127,21 @@ def numbers(table: pd.DataFrame, column: str, name: str) -> "pd.Series[float]":
     Raises
     ------
     InputError
-        Naming the file, the line and the value that is no number.
+        Naming the file, the line and the value that is no number, or may be two.
     """
+    decimal = _decimal(table[column], table.attrs.get(SEPARATOR, ","))
     values = []
     for line, text in table[column].items():
         try:
-            values.append(number(text))
-        except ValueError:
-            raise InputError(f"{name}, line {line}: {column} is {text!r}, which is not a number") from None
+            values.append(number(text, decimal))
+        except ValueError as error:
+            raise InputError(f"{name}, line {line}: {column} is {text!r}, {error}") from None
     return pd.Series(values, index=table.index, dtype=float)
 
 
 def same_number(values: "pd.Series[float]") -> "pd.Series[str]":
     """Return a text that two numbers share when they agree to nine digits: 0.003 and 3.000e-3 do, NaN is empty."""
     return values.map(lambda value: "" if math.isnan(value) else f"{value:.9g}").astype(str)
-
-
-def same_well(text: str) -> str:
-    """Return a well's name so that ``a1``, ``A01`` and ``A-01`` are one; other names as they are."""
-    match = _WELL.fullmatch(text.strip())
-    return f"{match[1].upper()}{int(match[2]):02d}" if match else text.strip()
-
-
-def same_site(text: str) -> str:
-    """Return a site's name so that ``1`` and ``01`` are one."""
-    return str(int(text)) if text.isdecimal() else text.strip()
 
 
 def pert_type(text: str, compound: str) -> str:
@@ -195,19 +217,15 @@ def canonical(table: pd.DataFrame, name: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When two columns mean the same, or a value cannot be understood.
+        When two columns mean the same, one has nearly the name of a column that is not there, or a value cannot be
+        understood, or in two ways.
     """
-    known = {c.removeprefix("Metadata_").lower(): c for c in schema.METADATA}
-    plain = [str(c).lower().removeprefix("metadata_").replace("_", "") for c in table.columns]
-    twice = next((c for c in plain if c in {*known, "row", "column"} and plain.count(c) > 1), None)
-    if twice:
-        raise InputError(f"{name} has two columns for {twice}; keep one")
-    named = table.set_axis(plain, axis=1)
-    result = pd.DataFrame({known[c]: named[c] for c in plain if c in known}, index=table.index)
-    if "well" not in named and {"row", "column"} <= set(plain):
-        result[schema.WELL] = (named["row"] + named["column"]).map(same_well)
-    if schema.CONCENTRATION in result:
-        result[schema.CONCENTRATION] = numbers(result, schema.CONCENTRATION, name)
+    named = _columns.known(table, name)
+    result = named[[c for c in schema.METADATA if c in named]].copy()
+    if {_columns.ROW, _columns.COLUMN} <= set(named):
+        result[schema.WELL] = _wells(named, name)
+    if schema.CONCENTRATION in named:
+        result[schema.CONCENTRATION] = _concentrations(named, name)
     compound = result.get(schema.COMPOUND, pd.Series("", index=table.index))
     given = result.get(schema.PERT_TYPE, pd.Series("", index=table.index))
     kinds = []
@@ -219,6 +237,33 @@ def canonical(table: pd.DataFrame, name: str) -> pd.DataFrame:
     moa = result.get(schema.MOA, pd.Series("", index=table.index))
     is_dmso = (compound.str.upper() == DMSO) & (moa == "")
     return result.assign(**{schema.PERT_TYPE: kinds, schema.MOA: moa.mask(is_dmso, DMSO)})
+
+
+def _wells(named: pd.DataFrame, name: str) -> list[str]:
+    """Return the well of each row and column; one in a column of its own must be the same."""
+    found = []
+    for line, row, column in zip(named.index, named[_columns.ROW], named[_columns.COLUMN], strict=True):
+        try:
+            found.append(wells.joined(row, column))
+        except ValueError as error:
+            raise InputError(f"{name}, line {line}: {error}; correct it") from None
+        said = named[schema.WELL][line] if schema.WELL in named else found[-1]
+        if wells.same(said) != found[-1]:
+            raise InputError(f"{name}, line {line}: the well is {said}, row and column are {found[-1]}; correct one")
+    return found
+
+
+def _concentrations(named: pd.DataFrame, name: str) -> "pd.Series[float]":
+    """Return micromolar numbers; another unit, or a logarithm, is refused."""
+    for line, unit in named[_columns.UNIT].items() if _columns.UNIT in named else ():
+        if unit and not _columns.is_micromolar(unit):
+            raise InputError(f"{name}, line {line}: the unit is {unit!r}, and Concentration is in µM; convert it")
+    plain = named[[schema.CONCENTRATION]].set_axis([_columns.plain_name(schema.CONCENTRATION)], axis=1)
+    plain.attrs = named.attrs
+    found = numbers(plain, str(plain.columns[0]), name)
+    for line in found.index[found < 0]:
+        raise InputError(f"{name}, line {line}: Concentration is {found[line]:g}, below 0; write µM, not a logarithm")
+    return found
 
 
 def join(image_sets: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[str, str, str]]]:
@@ -236,35 +281,69 @@ def join(image_sets: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple
     InputError
         When it has none of them, two rows are of one image set, or no row is of any.
     """
-    metadata = canonical(read_table(path), path.name)
+    table = read_table(path)
+    metadata = canonical(table, path.name)
     keys = [k for k in schema.IMAGE_SET_KEY if k in metadata]
-    if not keys:
-        raise InputError(
-            f"{path.name} has none of the columns Plate, Well, Site; it has {', '.join(map(str, metadata))}"
-        )
+    if others := _columns.unused(table):
+        logger.warning("%s: not used: %s (read are %s)", path.name, ", ".join(others), ", ".join(_columns.NAMES))
     there = _joined_key(metadata, keys)
     twice = there.index[there.duplicated()]
     if len(twice):
         first = there.index[there == there[twice[0]]][0]
-        raise InputError(f"{path.name}, lines {first} and {twice[0]} are both {there[twice[0]]}; keep one")
+        raise InputError(
+            f"{path.name}, lines {first} and {twice[0]} are both {_said(metadata.loc[twice[0]], keys)}; keep one"
+        )
     here = _joined_key(image_sets, keys)
     if not here.isin(there).any():
-        said = f"images have {here.iloc[0]}, it has {there.iloc[0]}"
+        said = f"images have {_said(image_sets.iloc[0], keys)}, it has {_said(metadata.iloc[0], keys)}"
         raise InputError(f"no row of {path.name} matches an image set by {', '.join(keys)}: {said}")
-    rows = metadata.set_axis(there.to_numpy()).reindex(here.to_numpy()).set_axis(image_sets.index)
+    rows = metadata.assign(Line=metadata.index).set_axis(there.to_numpy())
+    rows = rows.reindex(here.to_numpy()).set_axis(image_sets.index)
     known = here.isin(there)
     result = image_sets.copy()
     for column in (c for c in schema.METADATA if c in metadata and c not in keys):
         given = known & (rows[column].notna() if column == schema.CONCENTRATION else rows[column].fillna("") != "")
         result[column] = result[column].mask(given, rows[column])
-    unused = there[~there.isin(here)]
+    unused = metadata[~there.isin(here)]
+    _warn_of_strangers(path.name, metadata, unused, image_sets[~known], len(image_sets), keys)
+    lines = [
+        f"{path.name}, line {line:.0f}" if found else f"{_said(row)}, without a row"
+        for line, found, row in zip(rows["Line"], known, image_sets.to_dict("records"), strict=True)
+    ]
+    _agreement.refuse_contradictions(result, lines)
     return result, [
-        (f"{path.name}, line {line}", "no_images", f"no image set is {key}") for line, key in unused.items()
+        (f"{path.name}, line {line}", "no_images", f"no image set is {_said(row, keys)}")
+        for line, row in zip(unused.index, unused.to_dict("records"), strict=True)
     ]
 
 
+def _warn_of_strangers(
+    name: str, metadata: pd.DataFrame, unused: pd.DataFrame, unknown: pd.DataFrame, sets: int, keys: list[str]
+) -> None:
+    """Say in one line how many rows have no image set and how many image sets no row, with the first of each."""
+    said = []
+    if len(unused):
+        first = f"line {unused.index[0]}: {_said(unused.iloc[0], keys)}"
+        verb = "is" if len(unused) == 1 else "are"
+        said.append(f"{len(unused)} of {len(metadata)} rows {verb} of no image set ({first})")
+    if len(unknown):
+        verb = "has" if len(unknown) == 1 else "have"
+        said.append(f"{len(unknown)} of {sets} image sets {verb} no row (first: {_said(unknown.iloc[0])})")
+    if said:
+        logger.warning("%s: %s", name, "; ".join(said))
+
+
+def _said(row: "Mapping[Any, Any] | pd.Series[str]", keys: Sequence[str] = tuple(schema.IMAGE_SET_KEY)) -> str:
+    """Return the key of a row as a person reads it."""
+    return " ".join(wells.same(str(row[k])) if k == schema.WELL else str(row[k]) for k in keys)
+
+
 def _joined_key(table: pd.DataFrame, keys: list[str]) -> "pd.Series[str]":
-    """Return a text by which rows of two tables meet: wells ``a1`` and ``A01``, sites ``1`` and ``01`` are one."""
-    normal: dict[str, Callable[[str], str]] = {schema.PLATE: str.strip, schema.WELL: same_well, schema.SITE: same_site}
-    columns = [table[key].map(normal[key]).tolist() for key in keys]
-    return pd.Series([" ".join(values) for values in zip(*columns, strict=True)], index=table.index, dtype=str)
+    """Return a text by which rows of two tables meet, however their wells and sites are spelt."""
+    read: dict[str, Callable[[str], str]] = {
+        schema.PLATE: str.strip,
+        schema.WELL: wells.key,
+        schema.SITE: wells.site_key,
+    }
+    columns = [table[key].map(read[key]).tolist() for key in keys]
+    return pd.Series(["\0".join(values) for values in zip(*columns, strict=True)], index=table.index, dtype=str)

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import options, schema, tables
+from morphospace import options, schema, tables, wells
 from morphospace.datasets import _colour, _metadata
 from morphospace.errors import InputError
 
@@ -119,6 +119,9 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
     root = Path(chosen.root).expanduser().resolve()
     if not root.is_dir():
         raise InputError(f"folder.root {root} is not a folder; correct it in params.yaml")
+    table = Path(chosen.metadata).expanduser()
+    if chosen.metadata:  # refused now rather than after all is copied
+        _metadata.canonical(_metadata.read_table(table), table.name)
     found = _images(root, chosen.colour)
     _require_match(root, found, chosen.pattern)
     planes = {name for name in found if chosen.colour and re.search(chosen.pattern, name)}
@@ -136,8 +139,6 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
     if planes and refused == len(planes):
         raise InputError(f"no file of {root} that folder.pattern matches is a colour image; see the lines above")
     if chosen.metadata:
-        table = Path(chosen.metadata).expanduser()
-        _metadata.read_table(table)  # refused now rather than after the copy is used
         # A fixed name; read_table unpacks by suffix.
         shutil.copyfile(table, target / (METADATA_CSV + (".gz" if table.suffix == ".gz" else "")))
 
@@ -152,12 +153,12 @@ def index(raw: Path, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     chosen = Options(**values)
     found = _images(raw, chosen.colour)
-    _require_match(raw, found, chosen.pattern)
+    files = [_colour.packed(file) if chosen.colour else (file, "") for file in found]
+    _require_match(raw, [source for source, _ in files], chosen.pattern)
     sets: dict[tuple[str, str, str], dict[str, str]] = {}
     dropped: list[tuple[str, str, str]] = []
     names = {text: name for name, text in chosen.texts.items()}
-    for file in found:
-        source, plane = _colour.packed(file) if chosen.colour else (file, "")
+    for file, (source, plane) in zip(found, files, strict=True):
         match = re.search(chosen.pattern, source)
         if match is None:
             dropped.append((file, "no_match", "folder.pattern does not match"))
@@ -169,16 +170,15 @@ def index(raw: Path, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
             dropped.append((file, "other_channel", f"channel {channel!r} is not in folder.channels"))
         else:
             key = _key(match, source, chosen)
-            files = sets.setdefault(key, {})
-            if names[channel] in files:
-                where = ", ".join(key)
-                raise InputError(
-                    f"{files[names[channel]]} and {file} are both {names[channel]} of {where}; narrow folder.pattern"
-                )
-            files[names[channel]] = file
+            of_set = sets.setdefault(key, {})
+            if names[channel] in of_set:
+                both = f"{of_set[names[channel]]} and {file} are both {names[channel]} of {', '.join(key)}"
+                raise InputError(f"{both}; narrow folder.pattern, or take one away")
+            of_set[names[channel]] = file
     if not sets:
         said = ", ".join(repr(d[2]) for d in dropped[:1])
         raise InputError(f"no file of {raw} has a channel of folder.channels ({said}); correct the texts there")
+    _warn_of_unused(dropped, len({source for source, _ in files}), "images" if chosen.colour else "TIFFs")
     table = _table(sets, list(chosen.texts))
     metadata = next((raw / n for n in (METADATA_CSV, METADATA_CSV + ".gz") if (raw / n).is_file()), None)
     if metadata is not None:
@@ -215,6 +215,18 @@ def _walk(root: Path) -> Iterator[str]:
         for name in sorted(names + [d for d in links if not d.startswith(".")]):
             if not name.startswith(".") and name.lower() not in _JUNK:
                 yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _warn_of_unused(dropped: list[tuple[str, str, str]], images: int, kind: str) -> None:
+    """Say in one line a reason how many images are of no image set, with the first of each."""
+    for reason, said in (
+        ("no_match", "folder.pattern does not match"),
+        ("other_channel", "folder.channels does not name the channel of"),
+        ("not_colour", "no colour images:"),
+    ):
+        sources = list(dict.fromkeys(_colour.packed(file)[0] for file, why, _ in dropped if why == reason))
+        if sources:
+            logger.warning("%s %d of %d %s (first: %s)", said, len(sources), images, kind, sources[0])
 
 
 def _require_match(root: Path, found: list[str], pattern: str) -> None:
@@ -258,8 +270,13 @@ def _key(match: "re.Match[str]", file: str, chosen: Options) -> tuple[str, str, 
     groups = {name: text for name, text in match.groupdict().items() if text}
     folder = Path(file).parent.name or Path(chosen.root).resolve().name
     plate = groups.get("plate") or chosen.plate or folder
-    well = groups.get("well") or _metadata.same_well(groups.get("row", "") + groups.get("column", ""))
     site = groups.get("site", "1")
+    well = wells.same(groups.get("well", ""))
+    if not well and {"row", "column"} <= set(groups):
+        try:
+            well = wells.joined(groups["row"], groups["column"])
+        except ValueError as error:
+            raise InputError(f"{file}: {error}; correct folder.pattern, or read another name as (?P<well>…)") from None
     return plate, well or site, site
 
 
