@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Index(Options):
-    """Which image sets are good enough."""
+    """How many image sets may be unusable, and files unread."""
 
     max_dropped: Fraction
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,72 @@ def test_too_many_dropped_stop_the_run_but_are_listed(plate: Path, caplog: pytes
         index.run(Path("raw"), *OUT)
     assert len(pd.read_csv("dropped.csv")) == 5
     assert not OUT[2].exists()
+
+
+@pytest.mark.parametrize(("limit", "stops"), [(0.5, False), (0.49, True)])
+def test_too_many_files_that_the_pattern_misses_stop_the_run_but_are_listed(
+    plate: Path, limit: float, stops: bool
+) -> None:
+    _params({}, limit)
+    for path in list(plate.glob("A0[1-4]*")):
+        path.rename(path.with_name(path.name.replace("A0", "A")))
+    if not stops:
+        assert len(_run()[0]) == 4
+        return
+    with pytest.raises(
+        InputError, match=r"8 of 16 images are not read by folder.pattern, .*max_dropped allows \(0.49\)"
+    ):
+        index.run(Path("raw"), *OUT)
+    assert pd.read_csv("dropped.csv")["Reason"].tolist() == ["no_match"] * 8
+
+
+def test_images_in_colour_count_once_each(plate: Path) -> None:
+    """Of four files two are matched, which lie in raw as six planes."""
+    for path in list(plate.glob("*.tif")):
+        path.unlink()
+    for name in ("a", "b", "a_labels", "b_labels"):
+        _write(Path("in") / f"{name}.tif", np.zeros((24, 32, 3), np.uint8), photometric="rgb")
+    colour = {"pattern": r"^(?P<site>[a-z])\.tif$", "channels": ["Red=R", "Green=G", "Blue=B"]}
+    for limit, stops in ((0.5, False), (0.49, True)):
+        _params(colour, limit)
+        fetch.run(Path("raw"), Path("fetch.json"))
+        if stops:
+            with pytest.raises(InputError, match=r"2 of 4 images are not read by folder\.pattern"):
+                index.run(Path("raw"), *OUT)
+        else:
+            assert len(_run()[0]) == 2
+
+
+def test_one_slide_in_two_spellings_is_refused_with_both_files(plate: Path) -> None:
+    _params({"pattern": FOLDER["pattern"].replace(r"[A-P]\d{2}", r"\w+")}, 0.5)
+    for name in ("slide7_s1", "Slide07_s2"):
+        for channel in "12":
+            _write(plate / f"{name}_w{channel}.tif")
+    with pytest.raises(InputError, match=r"wells 'Slide07' \(P/Slide07_s2_w1\.tif\) and 'slide7' .* of P are one name"):
+        index.run(Path("raw"), *OUT)
+
+
+def test_a_name_that_is_no_well_among_wells_is_kept_and_said(plate: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _params({"pattern": FOLDER["pattern"].replace(r"[A-P]\d{2}", r"\w\d+")}, 0.5)
+    for channel in "12":
+        _write(plate / f"0203_s1_w{channel}.tif")
+    with caplog.at_level(logging.WARNING):
+        table, _, _ = _run()
+    assert table[schema.WELL].tolist()[0] == "0203"
+    assert caplog.messages[0].startswith("1 of 9 wells are not named as wells are, A01 to AF48, and keep their names")
+
+
+def test_the_plate_name_of_an_instrument_is_refused_with_a_cure_that_works(plate: Path) -> None:
+    plate.rename(plate.with_name("P7__2024-01-01T10_00_00-Measurement 1"))
+    _params({"pattern": r"(?P<plate>[^/]+)/(?P<well>[A-P]\d{2})_s(?P<site>\d+)_w(?P<channel>\d)"}, 0.5)
+    with pytest.raises(
+        InputError, match=r"no image set can be used .*narrow the group `plate` .* as (\S+), or"
+    ) as refused:
+        index.run(Path("raw"), *OUT)
+    cure = re.search(r"as (\(\?P<plate>\S+), or", str(refused.value))
+    assert cure is not None
+    _params({"pattern": cure[1] + r"(?P<well>[A-P]\d{2})_s(?P<site>\d+)_w(?P<channel>\d)"}, 0.5)
+    assert _run()[0][schema.PLATE].unique().tolist() == ["P7__2024-01-01T10_00_00-Measurement"]
 
 
 def test_nothing_left_stops_the_run_whatever_is_allowed(plate: Path) -> None:

@@ -12,6 +12,8 @@ from morphospace.imaging.tiff import Inspection
 
 _SATURATED = 0.001  # share of an image's pixels at its highest value from which on it is flagged
 _ALLOWED = "letters, digits, dot, dash and underscore only, at most 100, no '..'"
+# Instruments name plates such as `P7__2024-01-01T10_00_00-Measurement 1`.
+_PLATE = ", as (?P<plate>[A-Za-z0-9._-]+)[^/]*/, or leave it out and name the plate in folder.plate"
 
 
 def refuse_names(image_sets: pd.DataFrame) -> pd.DataFrame:
@@ -28,7 +30,9 @@ def refuse_names(image_sets: pd.DataFrame) -> pd.DataFrame:
 def _refuse_name(row: dict[Any, Any], channels: list[str]) -> tuple[str, str]:
     for column in schema.IMAGE_SET_KEY:
         if not files.is_safe_name(row[column]):
-            return "unsafe_name", f"{column.removeprefix('Metadata_').lower()} {row[column]!r}: {_ALLOWED}"
+            kind = column.removeprefix("Metadata_").lower()
+            cure = f"narrow the group `{kind}` of folder.pattern{_PLATE if column == schema.PLATE else ''}"
+            return "unsafe_name", f"{kind} {row[column]!r}: {_ALLOWED}; {cure}"
     absent = [c for c in channels if not row[schema.FILE_PREFIX + c]]
     if absent:
         return "missing_channel", f"has no file for {', '.join(absent)}"

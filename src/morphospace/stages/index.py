@@ -13,13 +13,16 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, params, registry, schema, tables
+from morphospace import files, params, registry, schema, tables, wells
+from morphospace.datasets import _colour
 from morphospace.errors import InputError
 from morphospace.imaging import quality, tiff
 from morphospace.reporting.clock import clock
 
 logger = logging.getLogger(__name__)
 _LINES = 20  # dropped image sets that are named in the log; dropped.csv names all
+_MISSED = ("no_match", "not_colour")  # images that nobody chose to leave out
+_KEY = schema.IMAGE_SET_KEY
 _FILES_A_PROCESS = 300  # fewer are read sooner than a process starts
 
 
@@ -40,7 +43,8 @@ def run(
     options = params.load()
     with clock("index", timings, image_sets, dropped) as tally:
         found, refused = registry.load("datasets", options.dataset).index(raw, **options.dataset_options)
-        found = schema.check(found, schema.METADATA, "the image list", key=schema.IMAGE_SET_KEY)
+        found = schema.check(wells.named(found, "the image list"), schema.METADATA, "the image list", _KEY)
+        _report_names(found)
         kept, images, bad = _inspect(raw, found)
         _report(bad)
         _write_csv(image_sets, kept)
@@ -48,6 +52,7 @@ def run(
         files.write_json(metrics, _counts(kept, images, bad, refused))
         tally.items, tally.unit = len(kept), "image sets"
         _check_enough(len(kept), bad, options.index.max_dropped, dropped)
+        _check_files(found, refused, options.index.max_dropped, dropped)
 
 
 def _inspect(raw: Path, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -57,13 +62,13 @@ def _inspect(raw: Path, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     images = quality.collect(_read_all(raw, opened))
     verdicts = pd.concat([names[names["Reason"] != ""], quality.refuse_images(opened, images)])
     bad = verdicts[verdicts["Reason"] != ""].sort_index()
-    bad.insert(0, "Source", [" ".join(key) for key in found.loc[bad.index, schema.IMAGE_SET_KEY].to_numpy()])
+    bad.insert(0, "Source", [" ".join(key) for key in found.loc[bad.index, _KEY].to_numpy()])
     kept = found.drop(index=bad.index)
     images = images[images["Row"].isin(kept.index)]
     for channel in schema.channels(found):
         digests = images[images["Channel"] == channel].set_index("Row")["digest"]
         kept[schema.DIGEST_PREFIX + channel] = digests.reindex(kept.index)
-    return kept.sort_values(schema.IMAGE_SET_KEY), images, bad
+    return kept.sort_values(_KEY), images, bad
 
 
 def _read_all(raw: Path, opened: pd.DataFrame) -> Iterable[tuple[int, str, str, tiff.Inspection]]:
@@ -91,6 +96,18 @@ def _inspect_one(raw: Path, file: str) -> tiff.Inspection:
     if not (raw / file).exists():
         return tiff.Inspection(reason="missing_channel", detail="is not there")
     return tiff.inspect(raw / file)
+
+
+def _report_names(found: pd.DataFrame) -> None:
+    """Say which wells are not named as wells; a warning where others of their plate are."""
+    names = found[[schema.PLATE, schema.WELL]].drop_duplicates()
+    free = names[schema.WELL].map(lambda well: wells.place(well) is None)
+    odd = names[free & ~free.groupby(names[schema.PLATE]).transform("all")]
+    shown, level = (odd, logging.WARNING) if len(odd) else (names[free], logging.INFO)
+    if len(shown):
+        said = "%d of %d wells are not named as wells are, A01 to AF48, and keep their names (first: %s)%s"
+        cure = "; where a name holds row and column, read them as (?P<row>…) and (?P<column>…)" if len(odd) else ""
+        logger.log(level, said, len(shown), len(names), " ".join(shown.iloc[0]), cure)
 
 
 def _report(bad: pd.DataFrame) -> None:
@@ -137,6 +154,21 @@ def _check_enough(kept: int, bad: pd.DataFrame, limit: float, dropped: Path) -> 
         raise InputError(
             f"{len(bad)} of {kept + len(bad)} image sets were dropped, more than index.max_dropped allows "
             f"({limit:g}); {why}; {dropped} lists all"
+        )
+
+
+def _check_files(found: pd.DataFrame, refused: pd.DataFrame, limit: float, dropped: Path) -> None:
+    """Refuse to go on when too many images are of no image set, because the pattern misses them or they are grey."""
+    columns = [(schema.PATH_PREFIX + c, schema.FILE_PREFIX + c) for c in schema.channels(found)]
+    pairs = [pair for path, file in columns for pair in zip(found[path], found[file], strict=True)]
+    used = {f"{path}/{file}".lstrip("/") for path, file in pairs if file}
+    listed = refused[refused["Reason"] != "no_images"]
+    images = {_colour.packed(file)[0] for file in used.union(listed["Source"])}
+    missed = [s for s, why in zip(listed["Source"], listed["Reason"], strict=True) if why in _MISSED]
+    if len(missed) > limit * len(images):
+        raise InputError(
+            f"{len(missed)} of {len(images)} images are not read by folder.pattern, more than index.max_dropped allows "
+            f"({limit:g}); first: {missed[0]}; {dropped} lists all"
         )
 
 
