@@ -127,6 +127,22 @@ def test_one_well_in_two_spellings_is_one_profile() -> None:
     pd.testing.assert_frame_equal(wells("out"), build(experiment(), Settings()).wells)
 
 
+def test_doses_that_may_be_two_numbers_are_refused_and_rows_without_cells_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    experiment().drop(columns=[schema.COMPOUND, schema.CONCENTRATION]).to_csv("cells.csv", index=False)
+    known = experiment()[[schema.PLATE, schema.WELL, schema.COMPOUND, schema.CONCENTRATION]].drop_duplicates()
+    spare = known.iloc[[0]].assign(Metadata_Well="H12")
+    pd.concat([known, spare]).to_csv("map.csv", index=False)
+    profile.run(Path("cells.csv"), Path("out"), Path("map.csv"), controls="Metadata_Compound=DMSO")
+    assert f"map.csv: 1 of {len(known) + 1} rows have no cell (first: P0 H12)" in caplog.messages
+    known.assign(Metadata_Concentration="1,000").to_csv("map.csv", index=False)
+    with pytest.raises(
+        InputError, match=r"map\.csv, line 2: Metadata_Concentration is '1,000', which may be 1 or 1000"
+    ):
+        profile.run(Path("cells.csv"), Path("out"), Path("map.csv"), controls="Metadata_Compound=DMSO")
+
+
 def test_mistakes_of_options_say_what_is_right() -> None:
     experiment().to_csv("cells.csv", index=False)
 

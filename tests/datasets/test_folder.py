@@ -257,10 +257,18 @@ def test_metadata_are_joined_on_the_columns_they_have(tmp_path: Path) -> None:
         ),
         ("Well,Compound\nA01,a\nA1,b\n", "lines 2 and 3 are both A01"),
         ("Name,Compound\nA01,a\n", "none of the columns Plate, Well, Site"),
+        (
+            "Well,Site,Compound\nA01,1,a\nA01,7,b\n",
+            r"Well A01 has Compound a \(my table\.csv, line 2\) and b \(my table\.csv, line 3\); give it one",
+        ),
+        (
+            "Well,Site,Compound,Concentration\nA01,1,a,1\na1,7,a,2\n",
+            r"Well A01 has Concentration 1 \(my table\.csv, line 2\) and 2 \(my table\.csv, line 3\)",
+        ),
         ("Well,Compund\nA01,a\n", r"'Compund' \(did you mean 'Compound'\?\)"),
         (
             "Well,Compound,MoA\nA01,a,X\nA02,a,Y\n",
-            r"Compound a has MoA X \(metadata\.csv, line 2\) and Y \(metadata\.csv, line 3\)",
+            r"Compound a has MoA X \(my table\.csv, line 2\) and Y \(my table\.csv, line 3\)",
         ),
         (
             "Well,PertType\nA01,negcon\n",

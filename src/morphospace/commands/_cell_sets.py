@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from morphospace import files, params, schema, splitting, wells
 from morphospace.commands import _cells
+from morphospace.datasets import _metadata
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
 from morphospace.training import cells
@@ -148,7 +149,8 @@ def _arrays(folder: Path) -> tuple[NDArray[np.unsignedinteger[Any]], pd.DataFram
         )
     top, left = ((side - SIZE) // 2 for side in images.shape[2:])
     named = wells.named(table.rename(columns=_COLUMNS)[list(_COLUMNS.values())], str(found["csv"][0]))
-    named[schema.CONCENTRATION] = pd.to_numeric(named[schema.CONCENTRATION], errors="coerce")
+    lines = named.set_axis(range(2, len(named) + 2))  # the header is line 1
+    named[schema.CONCENTRATION] = _metadata.numbers(lines, schema.CONCENTRATION, str(found["csv"][0])).to_numpy()
     named[schema.BATCH] = named[schema.PLATE].str.split("_").str[0]  # the week, in the names of BBBC021
     named[schema.PERT_TYPE] = np.where(named[schema.COMPOUND] == _VEHICLE, schema.NEGCON, schema.TREATED)
     return images[:, :, top : top + SIZE, left : left + SIZE], named

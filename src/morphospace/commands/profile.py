@@ -1,5 +1,6 @@
 """The command ``profile``: profiles of sites, wells and treatments from any table of cells, sites or wells."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,12 @@ import typer
 from morphospace import files, params, registry, schema, tables, wells
 from morphospace.analyses import Profile
 from morphospace.commands import _cells
+from morphospace.datasets import _metadata
 from morphospace.errors import InputError, ParameterError, SchemaError
 from morphospace.profiling import build, select
 from morphospace.profiling.features import METADATA_PREFIX, feature_columns
+
+logger = logging.getLogger(__name__)
 
 MARK = "profiles.json"  # a folder that holds it was written by this command, and may be written again
 _TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
@@ -131,6 +135,9 @@ def _renamed(table: pd.DataFrame, renames: Sequence[str], path: Path) -> pd.Data
     for name in _TEXT:
         if name in table and not isinstance(table[name].dtype, pd.StringDtype):
             table[name] = table[name].astype("str")
+    if schema.CONCENTRATION in table and not pd.api.types.is_numeric_dtype(table[schema.CONCENTRATION]):
+        text = table[[schema.CONCENTRATION]].fillna("").astype("str").set_axis(range(2, len(table) + 2))
+        table[schema.CONCENTRATION] = _metadata.numbers(text, schema.CONCENTRATION, str(path)).to_numpy()
     return wells.named(_welled(table, path), str(path))
 
 
@@ -162,6 +169,9 @@ def _joined(cells: pd.DataFrame, known: pd.DataFrame, table: Path, metadata: Pat
             f"{metadata} has no row for {wells} of {len(found[key].drop_duplicates())} wells of {table}: plate "
             f"{first[schema.PLATE]}, well {first[schema.WELL]} is the first"
         )
+    if len(idle := known.merge(cells[key].drop_duplicates(), on=key, how="left_anti")):
+        named = " ".join(idle[key].iloc[0])
+        logger.warning("%s: %d of %d rows have no cell (first: %s)", metadata, len(idle), len(known), named)
     return found.drop(columns="_merge")
 
 

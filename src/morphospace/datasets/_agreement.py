@@ -1,6 +1,7 @@
 """A well has one treatment, a treatment one mechanism: profiles need it, so it is refused before any training."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ def refuse_contradictions(image_sets: pd.DataFrame, names: Sequence[str]) -> Non
     Parameters
     ----------
     image_sets
-        With every column of the schema.
+        With the columns of the schema, or a table of metadata with some of them; one that is absent is not known.
     names
         Where the metadata of each row come from, for messages.
 
@@ -30,11 +31,20 @@ def refuse_contradictions(image_sets: pd.DataFrame, names: Sequence[str]) -> Non
         ([schema.PLATE, schema.WELL], [*treated, schema.MOA, schema.PERT_TYPE, schema.BATCH]),
         (treated, [schema.MOA, schema.PERT_TYPE]),
     )
-    table = image_sets[schema.METADATA].reset_index(drop=True)
-    for group, columns in rules:
+    table = image_sets.reset_index(drop=True)
+    unknown: dict[str, Any] = {
+        schema.COMPOUND: schema.UNKNOWN,
+        schema.MOA: schema.UNKNOWN,
+        schema.CONCENTRATION: np.nan,
+    }
+    table = table.assign(**{c: value for c, value in unknown.items() if c not in table})
+    for places, columns in rules:
+        group = [c for c in places if c in table]
+        if places[-1] not in group:
+            continue
         code = table.groupby(group, dropna=False, sort=False).ngroup()
         start = pd.Series(np.arange(len(table))).groupby(code).transform("min").to_numpy()
-        for column in columns:
+        for column in (c for c in columns if c in table):
             values, first = table[column], table[column].take(start).reset_index(drop=True)
             differs = np.flatnonzero((values != first) & ~(values.isna() & first.isna()))
             if len(differs):

@@ -217,8 +217,8 @@ def canonical(table: pd.DataFrame, name: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When two columns mean the same, one has nearly the name of a column that is not there, or a value cannot be
-        understood, or in two ways.
+        When two columns mean the same, one has nearly the name of a column that is not there, a value cannot be
+        understood, or in two ways, two rows are of one place, or rows contradict each other.
     """
     named = _columns.known(table, name)
     result = named[[c for c in schema.METADATA if c in named]].copy()
@@ -236,7 +236,22 @@ def canonical(table: pd.DataFrame, name: str) -> pd.DataFrame:
             raise InputError(f"{name}, line {line}: control type {error}") from None
     moa = result.get(schema.MOA, pd.Series("", index=table.index))
     is_dmso = (compound.str.upper() == DMSO) & (moa == "")
-    return result.assign(**{schema.PERT_TYPE: kinds, schema.MOA: moa.mask(is_dmso, DMSO)})
+    result = result.assign(**{schema.PERT_TYPE: kinds, schema.MOA: moa.mask(is_dmso, DMSO)})
+    _refuse_double(result, name)
+    return result
+
+
+def _refuse_double(metadata: pd.DataFrame, name: str) -> None:
+    """Refuse two rows of one place, and rows that contradict each other, whether or not there are images of them."""
+    keys = [k for k in schema.IMAGE_SET_KEY if k in metadata]
+    there = _joined_key(metadata, keys)
+    for line in there.index[there.duplicated()]:
+        first = there.index[there == there[line]][0]
+        raise InputError(f"{name}, lines {first} and {line} are both {_said(metadata.loc[line], keys)}; keep one")
+    filled = metadata.replace(dict.fromkeys((schema.COMPOUND, schema.MOA), ""), schema.UNKNOWN)
+    if schema.WELL in filled:
+        filled[schema.WELL] = filled[schema.WELL].map(wells.same)
+    _agreement.refuse_contradictions(filled, [f"{name}, line {line}" for line in filled.index])
 
 
 def _wells(named: pd.DataFrame, name: str) -> list[str]:
@@ -279,7 +294,7 @@ def join(image_sets: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple
     Raises
     ------
     InputError
-        When it has none of them, two rows are of one image set, or no row is of any.
+        As `canonical`; or when no row is of any image set, or wells without a row contradict those that have one.
     """
     table = read_table(path)
     metadata = canonical(table, path.name)
@@ -287,12 +302,6 @@ def join(image_sets: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple
     if others := _columns.unused(table):
         logger.warning("%s: not used: %s (read are %s)", path.name, ", ".join(others), ", ".join(_columns.NAMES))
     there = _joined_key(metadata, keys)
-    twice = there.index[there.duplicated()]
-    if len(twice):
-        first = there.index[there == there[twice[0]]][0]
-        raise InputError(
-            f"{path.name}, lines {first} and {twice[0]} are both {_said(metadata.loc[twice[0]], keys)}; keep one"
-        )
     here = _joined_key(image_sets, keys)
     if not here.isin(there).any():
         said = f"images have {_said(image_sets.iloc[0], keys)}, it has {_said(metadata.iloc[0], keys)}"
