@@ -22,8 +22,13 @@ PACKAGE = SRC / "morphospace"
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = DVC["stages"]
 # Carries values and files but decides nothing: a change here does not make results stale.
-PLUMBING = {"__init__", "errors", "options", "params", "registry", "schema", "files", "spending", "reporting.clock"}
-PLUMBING |= {"analyses", "spaces", "speeds"}  # of a search, and of machines: neither decides a result
+PLUMBING = {"__init__", "errors", "options", "params", "registry", "schema", "files", "places", "spending"}
+PLUMBING |= {
+    "reporting.clock",
+    "analyses",
+    "spaces",
+    "speeds",
+}  # of a search, and of machines: neither decides a result
 # May import what is to the right of it, and its own kind.
 LAYERS = {
     "edge": {"params", "registry", "library", "bottom"},
@@ -33,7 +38,7 @@ LAYERS = {
     "bottom": {"bottom"},
 }
 BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
-BOTTOM |= {"supervision", "wells"}
+BOTTOM |= {"supervision", "wells", "places"}
 # Methods that give libraries several parameters as plain values: who calls one reads them all.
 GIVE = [n for n, f in vars(params.Params).items() if inspect.isfunction(f) and not n.startswith(("_", "model_"))]
 GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}

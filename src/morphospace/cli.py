@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import typer
 import typer.core
@@ -77,10 +77,11 @@ class LazyGroup(typer.core.TyperGroup):
         return name, command, rest
 
     def _command(self, name: str) -> Any:
-        from morphospace import registry
+        from morphospace import places, registry
 
+        run = registry.load(self.kind, name).run
         made = typer.Typer(add_completion=False, rich_markup_mode=None)
-        made.command(name)(registry.load(self.kind, name).run)
+        made.command(name)(run if self.kind == "stages" else places.guarded(run))  # dvc.yaml names a stage's places
         return typer.main.get_command(made)
 
 
@@ -122,10 +123,20 @@ def _main() -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one red line and exit code 1."""
+    """Run the command line; a user's mistake, or a disk that refuses, is one red line and exit code 1."""
     try:
         app()
     except MorphospaceError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {type(error).__name__}: ", end="", soft_wrap=True)
-        Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _end(error)
+    except Exception as error:
+        from morphospace import files
+
+        if said := files.disk_error(error):
+            _end(said)
+        raise
+
+
+def _end(error: MorphospaceError) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]error:[/] {type(error).__name__}: ", end="", soft_wrap=True)
+    Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)

@@ -6,6 +6,7 @@
     ├── ParameterError     a value or a key of params.yaml
     ├── InputError         a file or a table from outside: missing, truncated, of the wrong kind
     │   └── SchemaError    a table lacks a column, or its key is not unique
+    ├── DiskError          the disk is full, read-only, or closed to this user
     ├── LeakError          a group stands on both sides of a split
     ├── EngineError        a segmentation engine is missing, or failed
     ├── RentalError        a machine cannot be rented, or was not given back
@@ -32,6 +33,10 @@ class InputError(MorphospaceError):
 
 class SchemaError(InputError):
     """A table lacks a column, or its key is not unique."""
+
+
+class DiskError(MorphospaceError):
+    """A file cannot be written: the disk is full, read-only, or closed to this user."""
 
 
 class LeakError(MorphospaceError):

@@ -1,6 +1,13 @@
 """The base of every set of validated options: unknown keys are refused, values are ranges."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from morphospace import places
+
+# A path that a person names: absolute, from ~, or from the root of their repository; `places.of_user` reads it.
+UserPath = Annotated[str, AfterValidator(places.checked)]
 
 
 class Options(BaseModel):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from morphospace import files
 from morphospace.commands import compare
 from morphospace.errors import InputError
 
@@ -49,7 +50,12 @@ OTHERS = {"folder", "bbbc021"}
 def test_a_recorded_answer_is_read_from_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("exp.json").write_text("[]")
     compare.run(Path("out"), json_file=Path("exp.json"))
-    assert sorted(p.name for p in Path("out").iterdir()) == ["experiments.csv", "experiments.md", "similarity.png"]
+    assert sorted(p.name for p in Path("out").iterdir()) == [
+        files.LIST,
+        "experiments.csv",
+        "experiments.md",
+        "similarity.png",
+    ]
     assert "0 experiments" in capsys.readouterr().out
 
 

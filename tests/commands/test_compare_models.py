@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from morphospace import schema, splitting
+from morphospace import files, schema, splitting
 from morphospace.commands import _cell_sets, _contenders, _contest, _zoo, compare
 from morphospace.errors import InputError, LeakError, ParameterError, SchemaError, TrainingError
 from morphospace.imaging import packs
@@ -74,7 +74,7 @@ def test_models_stand_beside_pca_and_floors(project: Path, capsys: pytest.Captur
     floors = table[table["kind"] == "floor"]
     assert list(floors.index) == ["majority class", "mean intensity", "random projection", "PCA of pixels"]
     assert floors["random_forest_macro_f1"].notna().all()
-    names = {"comparison.csv", "comparison.json", "report.md", "report.html"}
+    names = {files.LIST, "comparison.csv", "comparison.json", "report.md", "report.html"}
     names |= {f"cells_{figure}.png" for figure in ("skill", "classes", "gallery", "curve")}
     assert {p.name for p in (project / "out").iterdir()} == names
     first = (project / "out/report.md").read_text().splitlines()[0]
@@ -234,7 +234,7 @@ def test_mistakes_are_refused_before_any_work(project: Path) -> None:
         _run(project, seconds=0)
     (project / "out").mkdir()
     (project / "out/thesis.tex").write_text("years")
-    with pytest.raises(InputError, match="something else than a comparison"):
+    with pytest.raises(InputError, match="out holds 1 file that morphospace did not write"):
         _run(project)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from morphospace import schema
+from morphospace import files, places, schema
 from morphospace.commands import _cross, cross
 from morphospace.errors import InputError, LeakError, ParameterError, SchemaError, TrainingError
 from morphospace.imaging import packs
@@ -62,7 +62,7 @@ def test_bars_that_lie_and_bars_that_stand_are_told_apart(project: Path, capsys:
     assert "lowest mean error for 2 of 2 classes." in shown
     assert "Left out: 6 cells of alone: 1 group" in shown
     assert {p.name for p in (project / "out").iterdir()} == {
-        *("cells.csv", "cross.csv", "cross.json", "cross.png", "cross.txt")
+        *(files.LIST, "cells.csv", "cross.csv", "cross.json", "cross.png", "cross.txt")
     }
     rows = pd.read_csv(project / "out/cross.csv").set_index(["data", "model"])
     each = pd.read_csv(project / "out/cells.csv")
@@ -158,8 +158,8 @@ def test_mistakes_are_refused_before_any_work(project: Path, monkeypatch: pytest
         _run(project, size=12)
     (project / "mine").mkdir()
     (project / "mine/thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="holds something else than a cross table"):
-        _run(project, output=project / "mine")
+    with pytest.raises(InputError, match="mine holds 1 file that morphospace did not write"):
+        places.guarded(cross.run)(project / "crops", project / "crops.parquet", output=project / "mine")
     table = pd.read_parquet(project / "crops.parquet")
     table.assign(**{schema.CROP_STATUS: "border"}).to_parquet(project / "crops.parquet", index=False)
     with pytest.raises(InputError, match="has no kept crop"):

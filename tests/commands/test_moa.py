@@ -85,7 +85,7 @@ def test_what_was_typed_wrong_is_named(root: Path, arguments: tuple[str, ...], s
 def test_a_folder_that_holds_something_else_is_left_alone(root: Path) -> None:
     (root / "out").mkdir()
     (root / "out/mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds something else than scores of mechanisms"):
+    with pytest.raises(InputError, match="out holds 1 file that morphospace did not write"):
         run("profiles", "--without-pixels", "x", "--output", "out")
 
 

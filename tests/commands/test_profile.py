@@ -88,7 +88,7 @@ def test_the_command_line_takes_it_all() -> None:
     profile.run(Path("cells.csv"), Path("out"))
     Path("other").mkdir()
     Path("other/thesis.txt").write_text("keep")
-    with pytest.raises(InputError, match="other holds something else than profiles"):
+    with pytest.raises(InputError, match="other holds 1 file that morphospace did not write"):
         profile.run(Path("cells.csv"), Path("other"))
 
 

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from morphospace import schema
+from morphospace import files, schema
 from morphospace.commands import reconstruct
 from morphospace.errors import InputError, TrainingError
 from morphospace.imaging import codec, packs
@@ -37,7 +37,7 @@ def test_the_pictures_are_the_reconstructions_of_the_library(fetched: Path) -> N
         drawn = embedding.reconstruct(net, codec.decode_tile(content, 3)[None], 1)[0]
         there = codec.decode_tile((fetched / "out/images/P1" / name).read_bytes(), 3)
         np.testing.assert_allclose(there, drawn.clip(0, 1) * 255, atol=0.51)
-    assert {p.name for p in Path("out").iterdir()} == {"images", "scores.csv", "contact_sheet.png"}
+    assert {p.name for p in Path("out").iterdir()} == {files.LIST, "images", "scores.csv", "contact_sheet.png"}
 
 
 def test_the_table_says_which_picture_is_whose(fetched: Path) -> None:
@@ -82,10 +82,10 @@ def test_a_sheet_that_leaves_images_out_says_so(fetched: Path, monkeypatch: pyte
     assert [len(row.tiles) for row in rows] == [8, 8, 2, 2]
 
 
-def test_a_folder_that_is_there_is_left_alone(fetched: Path) -> None:
+def test_a_folder_with_a_persons_file_is_left_alone(fetched: Path) -> None:
     Path("out").mkdir()
     Path("out/precious.txt").write_text("mine")
-    with pytest.raises(InputError, match="out is there already; name a new folder with --output"):
+    with pytest.raises(InputError, match="out holds 1 file that morphospace did not write"):
         reconstruct.run(Path("model"), [Path("crops")], Path("out"))
     assert Path("out/precious.txt").read_text() == "mine"
 

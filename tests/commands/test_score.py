@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from morphospace import schema
+from morphospace import files, schema
 from morphospace.commands import score
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
@@ -78,7 +78,7 @@ def test_an_embedding_of_noise_is_beaten_by_its_pixels(project: Path, capsys: py
 
 def test_the_files_agree_with_each_other(project: Path) -> None:
     found = _run(project)
-    names = {"scores.json", "scores.csv", "scores.tex", "predictions.csv", "floors.png"}
+    names = {files.LIST, "scores.json", "scores.csv", "scores.tex", "predictions.csv", "floors.png"}
     names |= {f"confusion_{c}.png" for c in classification.CLASSIFIERS}
     assert {p.name for p in (project / "out").iterdir()} == names
     table = pd.read_csv(project / "out/scores.csv", keep_default_na=False)
@@ -183,12 +183,14 @@ def test_crops_that_do_not_fit_are_refused(project: Path) -> None:
 def test_a_folder_of_something_else_is_not_replaced(project: Path) -> None:
     (project / "mine").mkdir()
     (project / "mine/thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="holds something else than scores"):
+    with pytest.raises(InputError, match=r"mine holds 1 file that morphospace did not write there \(first: thesis.tex"):
         _run(project, output=project / "mine")
     assert (project / "mine/thesis.tex").exists()
-    (project / "out").mkdir()
-    (project / "out/scores.json").write_text("{}")
-    assert _run(project)["cells"] == 50  # over its own
+    for _ in "ab":
+        assert _run(project)["cells"] == 50  # the second time over its own
+    (project / "out/notes.txt").write_text("a person's, in a folder of ours")
+    with pytest.raises(InputError, match="notes"):
+        _run(project)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from morphospace import places
 from morphospace.commands import shapes
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
@@ -135,8 +136,8 @@ def test_what_cannot_be_used_is_refused_in_one_line(folder, objects, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match=r"none has no PNG and no objects\.parquet"):
         shapes.run(tmp_path / "none")
-    with pytest.raises(InputError, match="masks holds something else than shapes"):
-        shapes.run(folder, output=folder)
+    with pytest.raises(InputError, match="masks, which is read"):
+        places.guarded(shapes.run)(folder, output=folder)
     with pytest.raises(InputError, match="no autoencoder 'vae' of shapes"):
         shapes.run(folder, kind=["vae"], **QUICK)
     with pytest.raises(InputError, match="17 points"):

@@ -35,15 +35,3 @@ def shape(crops: Path, rows: pd.DataFrame) -> tuple[int, int]:
             raise InputError(f"{crops / plate}.zip: {file} {error}") from None
     _, height, width = tile.shape
     return (3 if len(tile) == 3 else height // width), width
-
-
-def refuse_foreign(output: Path, mark: str, what: str) -> None:
-    """Refuse to replace a folder that holds something, but not the file `mark` that its command writes.
-
-    Raises
-    ------
-    InputError
-        Saying that it holds something else than `what`.
-    """
-    if output.exists() and not (output / mark).is_file() and (output.is_file() or any(output.iterdir())):
-        raise InputError(f"{output} holds something else than {what}; name a new folder")

@@ -39,6 +39,8 @@ def opened(
     InputError
         When a table is missing or has a bad row, or `uri` holds the database of other tables.
     """
+    if uri and "://" not in uri:
+        store.require_own(uri)
     found = store.read(uri) if uri else None
     if found and not embeddings.is_file():
         return Database(str(uri), found)

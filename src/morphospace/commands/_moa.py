@@ -17,7 +17,7 @@ from morphospace.metrics.moa import EMBEDDING, Card
 from morphospace.reporting import figures, mechanisms
 from morphospace.reporting.moa_names import FLOORS, SHORT
 
-MARK = "moa.json"  # a folder that holds it was written by this command, and may be written again
+RECORD = "moa.json"
 _METRICS = ("cosine", "correlation")
 
 
@@ -69,7 +69,7 @@ def _stacked(e: Estimate) -> str:
 def write(folder: Path, cards: Mapping[str, Card], record: Mapping[str, Any], features: moa.Features) -> None:
     """Write the numbers, the nearest of each treatment, and the figures; floors are those of the first card."""
     first = next(iter(cards.values()))
-    files.write_json(folder / MARK, record)
+    files.write_json(folder / RECORD, record)
     found = [card.table().assign(embedding=name) for name, card in cards.items()]
     pd.concat(found, ignore_index=True).to_csv(folder / "moa.csv", index=False, lineterminator="\n")
     scores: dict[str, Any] = {name: dict(rows) for name, rows in first.rows().items()}

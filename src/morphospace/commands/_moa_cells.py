@@ -71,7 +71,7 @@ def run(
         "widths": widths,
         "embeddings": {name: card.record() for name, card in cards.items()},
     }
-    with files.replacing_folder(output) as aside:
+    with files.replacing_folder(output, listed=True) as aside:
         _moa.write(aside, cards, record, {moa.TREATMENTS: next(iter(next(iter(values.values())).values()))})
     typer.echo(f"all of it: {output}")
 

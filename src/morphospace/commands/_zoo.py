@@ -11,7 +11,7 @@ import torch
 import typer
 
 from morphospace import files, params, schema
-from morphospace.commands import _cells, _contest
+from morphospace.commands import _contest
 from morphospace.commands._cell_sets import Cells
 from morphospace.commands._contenders import Contender
 from morphospace.commands._contest import PCA, PCA_VIEWS, Result
@@ -22,7 +22,7 @@ from morphospace.reporting import contest as drawing
 from morphospace.reporting import figures, page
 from morphospace.training import process
 
-MARK = "comparison.json"  # a folder that holds it was written by this command, and may be written again
+RECORD = "comparison.json"
 _RESAMPLES = 8  # stream of random numbers
 _COSTS = ("parameters", "images_per_second", "epochs", "best_epoch", "cpu_seconds", "seconds", "active_units")
 
@@ -46,21 +46,21 @@ def run(data_sets: Sequence[Cells], contenders: Sequence[Contender], seconds: fl
     """
     if seconds <= 0:
         raise InputError(f"--seconds is {seconds:g}: a training needs some")
-    _cells.refuse_foreign(output, MARK, "a comparison")
+    files.require_own(output)
     torch.set_num_threads(files.jobs())
     process.keep_memory()
     options = contenders[0].options
     compared = [_compare(cells, contenders, seconds) for cells in data_sets]
     table = drawing.ordered(pd.concat([_table(one, options) for one in compared], ignore_index=True))
     floors = pd.concat([_floors(one) for one in compared], ignore_index=True)
-    with files.replacing_folder(output) as folder:
+    with files.replacing_folder(output, listed=True) as folder:
         pd.concat([table, floors], ignore_index=True).to_csv(
             folder / "comparison.csv", index=False, lineterminator="\n"
         )
         shown = _page(compared, table, floors, folder, seconds)
         record = {"verdict": shown.verdict, "seconds": seconds, "seed": options.seed, "z_dim": options.z_dim}
         record["data_sets"] = [_record(one) for one in compared]
-        files.write_json(folder / MARK, record)
+        files.write_json(folder / RECORD, record)
         (folder / "report.md").write_text(page.to_markdown(shown, folder), encoding="utf-8")
         (folder / "report.html").write_text(page.to_html(shown), encoding="utf-8")
     typer.echo(shown.verdict)

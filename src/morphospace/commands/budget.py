@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from morphospace import files, params, speeds, spending
+from morphospace import files, params, places, speeds, spending
 from morphospace.commands import _grid, _prices, _tables
 from morphospace.errors import InputError, ParameterError
 from morphospace.reporting import plan as planning
@@ -31,7 +31,9 @@ def run(
     fields: Annotated[int | None, typer.Option(min=1, help="Image sets; those of the data here by default.")] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list, CSV or YAML, in place of params.yaml's.")] = None,
     benchmark: Annotated[
-        Path | None, typer.Option(help="Measurements of another machine; where --benchmark-only writes to.")
+        Path | None,
+        places.STORE,
+        typer.Option(help="Measurements of another machine; where --benchmark-only writes to."),
     ] = None,
     benchmark_only: Annotated[
         bool, typer.Option("--benchmark-only", help="Measure this machine, which --machine names, and plan nothing.")
@@ -139,6 +141,8 @@ def _benchmark(
 ) -> None:
     from morphospace.commands import _measure
 
+    if target and target.exists():
+        speeds.read(target)  # refuses to write over anything but measurements
     jobs, all_jobs = _measure.threads(workers)
     found = _measure.this_machine(label)
     found = _measure.measure(found, *_needed(members, plates), jobs, workers, all_jobs, seconds)

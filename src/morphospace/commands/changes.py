@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from morphospace import files
+from morphospace import files, places
 from morphospace.reporting import changes, comment, revisions
 
 _PARAMS, _LOCK, _REPORTS, _METRICS = "params.yaml", "dvc.lock", "reports", "reports/metrics"
@@ -14,7 +14,9 @@ _PARAMS, _LOCK, _REPORTS, _METRICS = "params.yaml", "dvc.lock", "reports", "repo
 def run(
     base: Annotated[str, typer.Argument(help="Branch, tag or commit to compare with, such as origin/main.")],
     head: Annotated[str, typer.Argument(help="Branch, tag, commit or experiment that changes it.")] = "HEAD",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, not the screen.")] = None,
+    output: Annotated[
+        Path | None, places.FILE, typer.Option("--output", "-o", help="File to write, not the screen.")
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(help="Where the bytes of a file are, to show pictures: https://github.com/OWNER/REPO/raw"),

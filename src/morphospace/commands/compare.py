@@ -8,14 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from morphospace import files, params
+from morphospace import files, params, places
 from morphospace.errors import InputError
 from morphospace.reporting import comparison, figures
 
 
 def run(
     output: Annotated[
-        Path | None, typer.Argument(help="Folder to write; reports/compare, or reports/models with --models.")
+        Path | None,
+        places.FOLDER,
+        typer.Argument(help="Folder to write; reports/compare, or reports/models with --models."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="What `dvc exp show --json` wrote, instead of asking it.")
@@ -57,9 +59,10 @@ def run(
         _zoo.run(data_sets, chosen, seconds, output or Path("reports/models"))
         return
     output = output or Path("reports/compare")
+    files.require_own(output)
     shown = files.read_json(json_file) if json_file else _ask(all_commits)
     found = comparison.table(shown)
-    with files.replacing_folder(output) as folder:
+    with files.replacing_folder(output, listed=True) as folder:
         found.to_csv(folder / "experiments.csv", index=False, lineterminator="\n")
         text = comparison.markdown(found, params.load().budget.currency)
         (folder / "experiments.md").write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from morphospace import files, params, registry, schema, splitting, tables
+from morphospace import files, params, places, registry, schema, splitting, tables
 from morphospace.commands import _cells, _cross
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
@@ -24,7 +24,7 @@ from morphospace.reporting import cross as drawing
 from morphospace.reporting import figures
 from morphospace.training import process
 
-MARK = "cross.json"  # a folder that holds it was written by this command, and may be written again
+RECORD = "cross.json"
 Level = Literal["site", "well", "plate", "compound", "batch"]
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ def run(
     epochs: Annotated[int, typer.Option(help="Of each model.")] = 20,
     size: Annotated[int, typer.Option(min=0, help="Side of the middle of the tile to use, px; 0: all of it.")] = 0,
     min_cells: Annotated[int, typer.Option(min=2, help="Training cells that a class needs.")] = 30,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("reports/cross"),
+    output: Annotated[Path, places.FOLDER, typer.Option("--output", "-o", help="Folder to write.")] = Path(
+        "reports/cross"
+    ),
 ) -> None:
     """Train one model a class, and score each on held-out cells of every class.
 
@@ -58,7 +60,6 @@ def run(
     Example: morphospace cross data/crops data/crops.parquet --splits data/splits.csv --by Metadata_MoA
     """
     options = params.load(changes=_changes(model, z_dim, epochs))
-    _cells.refuse_foreign(output, MARK, "a cross table")
     table = _read(crops_table, by, only or [])
     plan = _plan(table, by, group, splits, share, min_cells, options.seed)
     channels, side = _cells.shape(crops, table)
@@ -144,10 +145,10 @@ def _plan(
 def _write(output: Path, found: Cross, record: dict[str, Any], said: str, held: pd.DataFrame, errors: Any) -> None:
     """Write the table, the numbers, the figure, the text, and the errors of each held-out cell."""
     classes = found.task.classes
-    with files.replacing_folder(output) as folder:
+    with files.replacing_folder(output, listed=True) as folder:
         table = cross.table(found, record["trained_on"])
         table.to_csv(folder / "cross.csv", index=False, lineterminator="\n")
-        files.write_json(folder / MARK, {**record, **cross.summary(found)})
+        files.write_json(folder / RECORD, {**record, **cross.summary(found)})
         (folder / "cross.txt").write_text(said + "\n", encoding="utf-8")
         each = held[schema.OBJECT_KEY].reset_index(drop=True)
         each["class"] = [classes[c] for c in found.task.labels]

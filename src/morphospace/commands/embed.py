@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from morphospace import files, schema
+from morphospace import files, places, schema
 from morphospace.errors import InputError
 from morphospace.imaging import inputs
 from morphospace.metrics import latent
@@ -25,7 +25,7 @@ def run(
         list[Path], typer.Argument(metavar="IMAGE", help="Crops: PNG, TIFF, a ZIP pack, or a folder of them.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Table to write, .csv or .parquet; one that is there is replaced.")
+        Path, places.FILE, typer.Option("--output", "-o", help="New table to write, .csv or .parquet.")
     ] = Path("embeddings.csv"),
 ) -> None:
     """Write the latent mean of each image: a row an image, Cells_Latent_000 and on, as the pipeline's table has them.

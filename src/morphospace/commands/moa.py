@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from morphospace import files, params, schema, tables, wells
+from morphospace import files, params, places, schema, tables, wells
 from morphospace.commands import _cells, _moa
 from morphospace.errors import InputError
 from morphospace.imaging import packs
@@ -33,7 +33,7 @@ def run(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="With --cells: train this model; again for another.")] = None,
     seconds: Annotated[float, typer.Option(help="With --cells: processor seconds of each training.")] = 60.0,
-    output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/moa"),
+    output: Annotated[Path, places.FOLDER, typer.Option(help="Folder to write.")] = Path("reports/moa"),
 ) -> None:
     """Score mechanisms of action: nearest treatments (NSC, NSCB), mean average precision, top hits.
 
@@ -46,7 +46,6 @@ def run(
     """
     options = params.load()
     settings = _moa.settings(options, metric, rule)
-    _cells.refuse_foreign(output, _moa.MARK, "scores of mechanisms")
     if (profiles is None) == (cells is None):
         raise InputError("give a folder of profiles, or --cells FOLDER: one of the two")
     if cells is not None:
@@ -62,7 +61,7 @@ def run(
     images = of[moa.SITES], features[moa.SITES]
     batch = batches.from_controls(*images, batches.FOLDS, options.seed, settings.resamples, settings.confidence)
     _moa.show({moa.EMBEDDING: card})
-    with files.replacing_folder(output) as folder:
+    with files.replacing_folder(output, listed=True) as folder:
         _moa.write(
             folder, {"embedding": card}, {"profiles": str(profiles), **card.record(), **batch.record()}, features
         )

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from morphospace import files, params, registry
+from morphospace import files, params, places, registry
 from morphospace.errors import EngineError, InputError
 from morphospace.metrics import bootstrap, matching
 from morphospace.segmentation._engine import ImageSet, Settings, alone_in
@@ -37,7 +37,7 @@ def run(
     opening_radius: Annotated[int | None, typer.Option(help="px; segment.opening_radius by default.")] = None,
     correction: Annotated[float | None, typer.Option(help="segment.nuclei_correction by default.")] = None,
     pipeline: Annotated[Path, typer.Option(help="CellProfiler's pipeline.")] = Path("pipelines/segment.cppipe"),
-    output: Annotated[Path | None, typer.Option(help="JSON file to write the scores to, too.")] = None,
+    output: Annotated[Path | None, places.FILE, typer.Option(help="JSON file to write the scores to, too.")] = None,
 ) -> None:
     """Score the nuclei of each engine: F1 at an intersection over union of 0.5 and 0.7, with bootstrap intervals.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from morphospace import files, params, registry, schema, tables, wells
+from morphospace import files, params, places, registry, schema, tables, wells
 from morphospace.analyses import Profile
 from morphospace.commands import _cells
 from morphospace.datasets import _metadata
@@ -18,7 +18,7 @@ from morphospace.profiling.features import METADATA_PREFIX, feature_columns
 
 logger = logging.getLogger(__name__)
 
-MARK = "profiles.json"  # a folder that holds it was written by this command, and may be written again
+RECORD = "profiles.json"
 _TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
 _IMAGE_PREFIX = "Image_"  # CellProfiler's name of the image in front of Metadata_
 _IMAGE_NUMBER = "ImageNumber"  # CellProfiler's number of an image set
@@ -32,7 +32,9 @@ class _Chosen(Profile):
 
 def run(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV (.csv, .csv.gz): a row a cell, a site or a well.")],
-    output: Annotated[Path, typer.Argument(help="Folder to write: sites, wells and treatments, as Parquet.")],
+    output: Annotated[
+        Path, places.FOLDER, typer.Argument(help="Folder to write: sites, wells and treatments, as Parquet.")
+    ],
     metadata: Annotated[
         Path | None, typer.Option(help="CSV with Metadata_Plate, Metadata_Well and what else is known of the wells.")
     ] = None,
@@ -66,7 +68,6 @@ def run(
     A table of CellProfiler:  morphospace profile Cells.csv out --metadata plate_map.csv
     --controls Metadata_Compound=DMSO --missing features
     """
-    _cells.refuse_foreign(output, MARK, "profiles")
     chosen = _chosen(change or [], missing)
     cells = _renamed(_read(table), rename or [], table)
     if metadata:
@@ -75,13 +76,13 @@ def run(
     selection = {"agree": agree, "distinct": distinct}
     cells = _selected(cells, agree, distinct, chosen.missing, table)
     made = build.build(cells, build.Settings(**chosen.model_dump()), str(table))
-    with files.replacing_folder(output) as folder:
+    with files.replacing_folder(output, listed=True) as folder:
         for name, rows in zip(made._fields, made, strict=True):
             if csv:
                 rows.to_csv(folder / f"{name}.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
             else:
                 rows.to_parquet(folder / f"{name}.parquet", index=False)
-        files.write_json(folder / MARK, {"table": str(table), "profile": chosen.model_dump(), **selection})
+        files.write_json(folder / RECORD, {"table": str(table), "profile": chosen.model_dump(), **selection})
     typer.echo(", ".join(f"{len(t):,} {n}" for n, t in zip(made._fields, made, strict=True)) + f" in {output}")
 
 

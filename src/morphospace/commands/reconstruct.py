@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from morphospace import files, schema
+from morphospace import files, places, schema
 from morphospace.errors import InputError
 from morphospace.imaging import codec, inputs
 from morphospace.metrics import similarity as metric
@@ -29,7 +29,9 @@ def run(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE", help="Crops: PNG, TIFF, a ZIP pack, or a folder of them.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="New folder to write.")] = Path("reconstructions"),
+    output: Annotated[Path, places.FOLDER, typer.Option("--output", "-o", help="Folder to write.")] = Path(
+        "reconstructions"
+    ),
 ) -> None:
     """Draw each image as the model does: images/NAME.png, scores.csv, and contact_sheet.png with both side by side.
 
@@ -39,8 +41,6 @@ def run(
 
     Example: morphospace reconstruct data/package cell_1.png cell_2.png
     """
-    if output.exists():
-        raise InputError(f"{output} is there already; name a new folder with --output")
     given = inputs.sources(images)
     torch.set_num_threads(files.jobs())
     process.keep_memory()
@@ -51,7 +51,7 @@ def run(
     parts: list[pd.DataFrame] = []
     shown: list[tuple[NDArray[Any], NDArray[Any]]] = []
     with (
-        files.replacing_folder(output) as aside,
+        files.replacing_folder(output, listed=True) as aside,
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("reconstruct", total=inputs.weight(given))

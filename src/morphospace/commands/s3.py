@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from morphospace import places
 from morphospace.errors import StorageError
 from morphospace.storage import remote
 from morphospace.storage.server import Server, default_folder
@@ -19,7 +20,7 @@ PORT = 9321
 
 def run(
     folder: Annotated[
-        Path | None, typer.Option(help="Where objects and keys are kept; in your data folder by default.")
+        Path | None, places.STORE, typer.Option(help="Where objects and keys are kept; in your data folder by default.")
     ] = None,
     port: Annotated[int, typer.Option(help="Port of 127.0.0.1.", min=1, max=65535)] = PORT,
 ) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from morphospace import files, params, registry, schema, splitting, tables, wells
+from morphospace import files, params, places, registry, schema, splitting, tables, wells
 from morphospace.commands import _cells
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
@@ -26,7 +26,7 @@ from morphospace.reporting import figures, maps
 
 MAP_CELLS = 20_000  # on a map, at most
 HIDE = 0.3  # share of the groups whose labels a supervised map must not see (002-18)
-MARK = "scores.json"  # a folder that holds it was written by this command, and may be written again
+RECORD = "scores.json"
 MISSING = "not measured: mean intensity, random projection and PCA of the pixels; give --crops and --crops-table"
 _HIDING, _MAPPED = 4, 5  # streams of random numbers
 _TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
@@ -48,7 +48,7 @@ def run(
     number: Annotated[int, typer.Option("--folds", min=2, help="Parts, each held out once.")] = 5,
     colour: Annotated[list[str] | None, typer.Option(help="Column to colour a UMAP by; again for another.")] = None,
     supervised: Annotated[bool, typer.Option(help="Draw a UMAP that knows 70 % of the groups' classes.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/score"),
+    output: Annotated[Path, places.FOLDER, typer.Option(help="Folder to write.")] = Path("reports/score"),
 ) -> None:
     """Score an embedding: a random forest and a logistic regression predict a column of cells in groups they never saw.
 
@@ -58,7 +58,6 @@ def run(
     classes (a contrastive one, say) must be scored with --split test.
     """
     options = params.load()
-    _cells.refuse_foreign(output, MARK, "scores")
     table = _rest(_read(embeddings, [by, *_level(group), *(colour or [])], split or []), by, without or [])
     features = _features(table, tuple(prefix or [schema.LATENT_PREFIX]), {by, group}, embeddings)
     task = folds.prepare(_cells.labels(table, by), _groups(table, group).to_list(), number, options.seed)
@@ -70,7 +69,7 @@ def run(
     record = {"embeddings": str(embeddings), "by": by, "group": group, "seed": options.seed, "missing": missing}
     record |= {"split": split or [], "without": without or [], "prefix": prefix or [schema.LATENT_PREFIX]}
     record |= {"confidence": options.similarity.confidence, "split_of_the_model": _splits(table.iloc[task.rows])}
-    with files.replacing_folder(output) as folder:
+    with files.replacing_folder(output, listed=True) as folder:
         _write(folder, task, scores, record)
         if colour or supervised:
             _maps(folder, table, features, task, colour or [], by if supervised else "", options.seed)
@@ -218,7 +217,7 @@ def _stacked(e: Estimate, sign: str = "") -> str:
 
 def _write(folder: Path, task: Task, scores: list[Scores], record: dict[str, Any]) -> None:
     """Write the numbers and the pictures that need no map."""
-    files.write_json(folder / MARK, {**record, **scorecard.summary(task, scores)})
+    files.write_json(folder / RECORD, {**record, **scorecard.summary(task, scores)})
     found = scorecard.table(scores)
     found.to_csv(folder / "scores.csv", index=False, lineterminator="\n")
     (folder / "scores.tex").write_text(scorecard.latex(found), encoding="utf-8")

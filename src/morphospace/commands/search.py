@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from morphospace import schema
+from morphospace import places, schema
 from morphospace.commands import _database, _query
 from morphospace.commands._query import Query
 from morphospace.errors import InputError
@@ -43,9 +43,11 @@ def run(
     metric: Annotated[Metric, typer.Option(help="Of the distance.")] = "cosine",
     level: Annotated[Level, typer.Option(help="What to search: cells, or the means of wells or treatments.")] = "cell",
     form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, a PNG.")] = None,
+    sheet: Annotated[Path | None, places.FILE, typer.Option(help="Contact sheet to write, a PNG.")] = None,
     database: Annotated[
-        str | None, typer.Option(metavar="URI", help="Where the database lies: a folder or s3://bucket/prefix.")
+        str | None,
+        places.STORE,
+        typer.Option(metavar="URI", help="Where the database lies: a folder or s3://bucket/prefix."),
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Replace the one at --database, of other tables.")] = False,
     model: Annotated[Path, typer.Option(help="Folder with the model that made the embeddings.")] = Path("data/models"),

@@ -8,7 +8,7 @@ import torch
 import typer
 from rich.console import Console
 
-from morphospace import files
+from morphospace import files, places
 from morphospace.commands import _page
 from morphospace.serving import app, guard, server
 from morphospace.training import process
@@ -24,7 +24,9 @@ def run(
     crops_table: Annotated[Path, typer.Option(help="Table of the crops.")] = Path("data/crops.parquet"),
     model: Annotated[Path, typer.Option(help="Folder of the model that made the table.")] = Path("data/models"),
     database: Annotated[
-        str | None, typer.Option(help="Where `morphospace search` keeps its database, if not in the scratch folder.")
+        str | None,
+        places.STORE,
+        typer.Option(help="Where `morphospace search` keeps its database, if not in the scratch folder."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; only this machine reaches 127.0.0.1.")] = HOST,
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = PORT,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from morphospace import files, params, schema, splitting, tables
+from morphospace import files, params, places, schema, splitting, tables
 from morphospace.errors import InputError
 from morphospace.imaging import packs
 from morphospace.metrics import forest, representations
@@ -30,7 +30,7 @@ from morphospace.shapes.masks import Mask, Parts, RefusedError, Whole, objects, 
 from morphospace.training.data import Minibatches
 from morphospace.training.embedding import device
 
-MARK, OBJECTS = "shapes.json", "objects.parquet"  # what this command wrote, and the stage segment
+RECORD, OBJECTS = "shapes.json", "objects.parquet"  # what this command wrote, and the stage segment
 MINIBATCH, SHOWN = 32, 8  # shapes a step, and in the picture
 PREFIX, LABEL, GROUP = "Shape_Latent_", "label", "group"
 GROUPED, TORN, ALONE = "groups kept together", "groups torn apart", "every shape its own group"
@@ -78,7 +78,7 @@ def run(
     repeats: Annotated[int, typer.Option(min=1, help="Divisions into folds; one for networks in folds.")] = 3,
     parts: Annotated[Parts, typer.Option(help="Of a mask with several: the largest, or refuse it.")] = "largest",
     keep_border: Annotated[bool, typer.Option(help="Use masks that touch the border, too.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/shapes"),
+    output: Annotated[Path, places.FOLDER, typer.Option(help="Folder to write.")] = Path("reports/shapes"),
 ) -> None:
     """Embed the outlines of objects by an autoencoder of distance matrices, and score it beside older descriptors.
 
@@ -89,7 +89,6 @@ def run(
     elliptic Fourier descriptors and on PCA of D.
     """
     started, options = time.perf_counter(), params.load()
-    _refuse_foreign(output)
     shapes = _load(_sources(masks, labels, by, group, compartment), points, parts, keep_border)
     matrices, units = _matrices(shapes.lines, scale, window)
     trainer = Trainer(matrices, units, _minibatches, device(), lambda epochs: _bar(epochs, len(epochs), "train"))
@@ -106,20 +105,14 @@ def run(
         **_numbers(shapes, scores),
         "seconds": time.perf_counter() - started,
     }
-    with files.replacing_folder(output) as aside:
+    with files.replacing_folder(output, listed=True) as aside:
         _write(aside, shapes, latents, scores)
         pd.DataFrame(trainer.history).to_csv(aside / "history.csv", index=False, lineterminator="\n")
         title = f"{name}: {latent} numbers a shape, error {shown.error():.2f} px (RMS); best to worst"
         there = _there(shapes, matrices, drawn, units, shown.errors)
         figures.save(drawing.reconstructions(there, title), aside / "reconstructions.png")
-        files.write_json(aside / MARK, record)
+        files.write_json(aside / RECORD, record)
     _say(shapes, scores, output)
-
-
-def _refuse_foreign(output: Path) -> None:
-    """Refuse to replace a folder that this command did not write."""
-    if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
-        raise InputError(f"{output} holds something else than shapes; name a new folder with --output")
 
 
 def _sources(masks: Path, labels: Path | None, by: str, group: str | None, compartment: str) -> Iterator[Source]:

@@ -14,7 +14,7 @@ import typer
 import yaml
 from optuna.trial import Trial
 
-from morphospace import files, params, registry, schema, spaces
+from morphospace import files, params, places, registry, schema, spaces
 from morphospace.errors import InputError, ParameterError
 from morphospace.imaging import packs
 from morphospace.metrics import floors
@@ -44,9 +44,13 @@ def run(
     ] = None,
     workers: Annotated[int, typer.Option("--workers", "-j", min=1, help="Trials at a time.")] = 1,
     name: Annotated[str, typer.Option("--study", help="Name of the study; by default it names what it searches.")] = "",
-    storage: Annotated[Path | None, typer.Option(help="SQLite file of the studies; tune.db by default.")] = None,
+    storage: Annotated[
+        Path | None, places.STORE, typer.Option(help="SQLite file of the studies; tune.db by default.")
+    ] = None,
     prune: Annotated[bool, typer.Option(help="Stop a trial that is worse than the median of the others.")] = True,
-    output: Annotated[Path, typer.Option(help="Folder for the table and the figure.")] = Path("reports/tune"),
+    output: Annotated[Path, places.FOLDER, typer.Option(help="Folder for the table and the figure.")] = Path(
+        "reports/tune"
+    ),
 ) -> None:
     """Search for better parameters: each trial is a DVC experiment that trains the model with values of its own.
 
@@ -217,7 +221,7 @@ def _write(study: optuna.Study, space: Mapping[str, Any], floor: Floor, output: 
     """Write the table, as CSV and Markdown, and the figure."""
     keys, logs = list(space), [key for key, values in space.items() if isinstance(values, dict) and values["log"]]
     found = studies.table(study, keys, floor.mse)
-    with files.replacing_folder(output) as folder:
+    with files.replacing_folder(output, listed=True) as folder:
         found.to_csv(folder / "trials.csv", index=False, lineterminator="\n")
         (folder / "trials.md").write_text(drawing.markdown(found, keys, floor.name, floor.mse), encoding="utf-8")
         figure = drawing.figure(found, keys, floor.name, floor.mse, studies.importances(study), logs)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field
 
-from morphospace import files, options, schema
+from morphospace import files, options, places, schema
 from morphospace.datasets import _archive, _broad, _download, _metadata
 from morphospace.errors import InputError
 
@@ -30,7 +30,7 @@ class Options(options.Options):
     plates: Annotated[list[Plate], Field(min_length=1)] = Field(default_factory=lambda: ["Week1_22123"])
     wells: Literal["all", "negcon"] = "all"
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] = "https://data.broadinstitute.org/bbbc/BBBC021"
-    checksums: str = ""
+    checksums: options.UserPath = ""
 
 
 def fetch(target: Path, seed: int, **values: Any) -> None:
@@ -55,7 +55,7 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
         checksum is not the listed one, or the disk is too small.
     """
     chosen = Options(**values)
-    expected = _checksums(Path(chosen.checksums)) if chosen.checksums else {}
+    expected = _checksums(places.of_user(chosen.checksums)) if chosen.checksums else {}
     scratch = files.scratch("bbbc021", files.fingerprint(chosen.url))
     sums: dict[str, str] = {}
 

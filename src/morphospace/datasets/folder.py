@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import options, schema, tables, wells
+from morphospace import options, places, schema, tables, wells
 from morphospace.datasets import _colour, _metadata
 from morphospace.errors import InputError
 
@@ -37,11 +37,11 @@ _PATTERN = r"(?P<plate>[^/]+)_(?P<well>[A-P]\d{2})_s(?P<site>\d+)_w(?P<channel>\
 class Options(options.Options):
     """Where the images are, and how to read their names."""
 
-    root: str = ""
+    root: options.UserPath = ""
     pattern: str = _PATTERN
     channels: list[str] = Field(default_factory=lambda: ["Actin=4", "Tubulin=2", "DNA=1"])
     plate: str = ""
-    metadata: str = ""
+    metadata: options.UserPath = ""
 
     @field_validator("pattern")
     @classmethod
@@ -116,10 +116,10 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
     chosen = Options(**values)
     if not chosen.root:
         raise InputError("folder.root is empty; name the folder with your images, -S folder.root=path")
-    root = Path(chosen.root).expanduser().resolve()
+    root = places.of_user(chosen.root).resolve()
     if not root.is_dir():
         raise InputError(f"folder.root {root} is not a folder; correct it in params.yaml")
-    table = Path(chosen.metadata).expanduser()
+    table = places.of_user(chosen.metadata)
     if chosen.metadata:  # refused now rather than after all is copied
         _metadata.canonical(_metadata.read_table(table), table.name)
     found = _images(root, chosen.colour)
@@ -268,7 +268,7 @@ def _copy(source: Path, target: Path) -> None:
 def _key(match: "re.Match[str]", file: str, chosen: Options) -> tuple[str, str, str]:
     """Return plate, well and site of a file; an image without a well, as a slide, is a well of its own."""
     groups = {name: text for name, text in match.groupdict().items() if text}
-    folder = Path(file).parent.name or Path(chosen.root).resolve().name
+    folder = Path(file).parent.name or places.of_user(chosen.root).resolve().name
     plate = groups.get("plate") or chosen.plate or folder
     site = groups.get("site", "1")
     well = wells.same(groups.get("well", ""))

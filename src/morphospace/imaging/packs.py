@@ -4,6 +4,7 @@ A pack stores its members, it does not compress them again, so what a member dec
 no bomb, and a member that is compressed, doubled, linked or named with a folder is refused.
 """
 
+import os
 import re
 import shutil
 import stat
@@ -164,6 +165,8 @@ def _decode_all(crops: Path, rows: Mapping[str, Any], names: Any, shape: tuple[i
         )
     with files.replacing(path) as aside:
         out = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
+        with aside.open("rb+") as file:  # a page that finds no room on the disk would kill the process
+            os.posix_fallocate(file.fileno(), 0, aside.stat().st_size)
         # Threads: zlib and Pillow let go of the interpreter while they decode.
         Parallel(n_jobs=files.jobs(), prefer="threads")(
             delayed(_decode_chunk)(crops / f"{plate}.zip", of_plate[i : i + _CHUNK], names, out)

@@ -7,8 +7,10 @@ never sees half of one. The same holds in a folder and in a bucket, where nothin
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ from morphospace.search import levels
 FORMAT = 1  # of the tables; another is built anew
 ABOUT, VECTOR, CROP, NUMBER = "about", "vector", "crop", "row"
 _ROWS = 2048  # a batch that is written
+_TABLE = ".lance"  # end of the folder of a table
+_OURS = re.compile(rf"{ABOUT}|({'|'.join(levels.LEVELS)})-[0-9a-f]{{16}}")
 Crops = Callable[[pd.DataFrame], list[bytes]]
 Step = Callable[[int], None]
 
@@ -107,8 +111,24 @@ def finish(uri: str, about: About) -> None:
     database.create_table(ABOUT, row, mode="overwrite")
     mine = {ABOUT, *(name(level, about.key) for level in levels.LEVELS)}
     for old in set(names(database)) - mine:
-        if old.startswith(tuple(f"{level}-" for level in levels.LEVELS)):
+        if _OURS.fullmatch(old):
             database.drop_table(old)
+
+
+def require_own(uri: str) -> None:
+    """Refuse a folder that holds anything but the tables of a database, whole or cut off.
+
+    Raises
+    ------
+    InputError
+        Naming the first other thing.
+    """
+    folder = Path(uri)
+    if folder.is_file():
+        raise InputError(f"{uri} is a file, and a database is a folder; name another --database")
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if foreign := [n for n in names if not n.endswith(_TABLE) or not _OURS.fullmatch(n.removesuffix(_TABLE))]:
+        raise InputError(f"{uri} holds something else than a database (first: {foreign[0]}); name another --database")
 
 
 def columns(table: Any, wanted: Sequence[str]) -> pa.Table:

@@ -66,7 +66,7 @@ def run(
         r = given.objective.r_loss_factor
         tags = tracking.tags(cells_hash)
         name = tags.get("dvc_exp_name") or f"{options.model} z{options.z_dim}"
-        with loggers.Trackers(curves, name, _plain(options, r), tags, key) as trackers:
+        with files.explained(curves), loggers.Trackers(curves, name, _plain(options, r), tags, key) as trackers:
             chosen = _chosen(validation if len(validation) else train, options)
             with Watcher(trackers, tiles[chosen], scratch, options.train.epochs, meter) as watcher:
                 fitted = fitting.fit(model, tiles, train, validation, given, scratch, key, watcher, labels)

@@ -18,6 +18,8 @@ from morphospace.errors import StorageError
 
 HOST = "127.0.0.1"
 START = 30.0  # seconds until it must answer; it takes 0.1 on an idle machine
+_NAMES = {"credentials", "objects", "rclone.log"}  # what the folder of a server holds,
+_ASIDE = ".credentials-"  # and what a kill leaves there
 _KEYS = ("aws_access_key_id", "aws_secret_access_key")
 
 
@@ -72,6 +74,7 @@ class Server:
         StorageError
             When rclone is missing, the port is taken, or rclone ends at once.
         """
+        self._require_own()
         program = _program()
         self.port = _free(self.port)
         (self.objects / self.bucket).mkdir(parents=True, exist_ok=True)
@@ -90,6 +93,12 @@ class Server:
                 said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["nothing"]
                 raise StorageError(f"the S3 server did not start; {program} said: {said[-1]}")
             time.sleep(0.02)
+
+    def _require_own(self) -> None:
+        """Refuse a folder that holds something else, such as keys for another bucket (~/.aws)."""
+        names = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        if foreign := [name for name in names if name not in _NAMES and not name.startswith(_ASIDE)]:
+            raise StorageError(f"{self.folder} holds something else than a bucket ({foreign[0]}); name a new --folder")
 
     def wait(self) -> int:
         """Return the exit status of the server, when it ends."""
@@ -157,7 +166,7 @@ def _keys(path: Path) -> tuple[str, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn = configparser.ConfigParser()
         drawn["default"] = dict(zip(_KEYS, (secrets.token_hex(10), secrets.token_hex(20)), strict=True))
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as aside:  # mode 600
+        with tempfile.NamedTemporaryFile("w", prefix=_ASIDE, dir=path.parent, delete=False) as aside:  # mode 600
             drawn.write(aside)
         Path(aside.name).replace(path)
     read = configparser.ConfigParser()
