@@ -1,12 +1,12 @@
 """The stage fills the raw folder whole or leaves it as it was."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from morphospace import files
 from morphospace.errors import InputError
 from morphospace.stages import fetch
 
@@ -35,8 +35,8 @@ def test_a_failed_fetch_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytes
     _params({"dataset": "folder", "folder": {"root": "nowhere"}})
     Path("raw").mkdir()
     Path("raw/old.tif").write_text("x")
+    Path("raw", files.LIST).write_text("# \nold.tif\n")
     with pytest.raises(InputError, match="is not a folder"):
         fetch.run(Path("raw"), Path("fetch.json"))
     assert sorted(p.name for p in Path().iterdir()) == ["params.yaml", "raw"]
     assert Path("raw/old.tif").read_text() == "x"
-    shutil.rmtree("raw")
