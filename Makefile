@@ -17,6 +17,7 @@ sky:  ## Make the environment of SkyPilot, .venv-sky, for `morphospace rent` (a 
 	@bash environments/setup.sh sky
 
 repro: env  ## Run the whole pipeline on the data set named in params.yaml, and name the report
+	@morphospace doctor --files >/dev/null || { morphospace doctor --files; exit 1; }
 	@dvc repro
 	@echo "Report: $(CURDIR)/reports/report.html (and reports/report.md)"
 
@@ -44,6 +45,5 @@ lint: env  ## Mend the style, check the types
 lock: env  ## Resolve environments/constraints.txt anew from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml -o environments/constraints.txt
 
-clean:  ## Remove the environments and work in progress; data and results stay
-	rm -rf .venv .venv-cellprofiler .venv-sky .pytest_cache .mypy_cache .ruff_cache
-	rm -rf "$${MORPHOSPACE_SCRATCH:-$${XDG_CACHE_HOME:-$$HOME/.cache}/morphospace}"
+clean:  ## Remove the environments and work in progress that morphospace made; data and results stay
+	@bash environments/clean.sh
