@@ -52,7 +52,18 @@ def _ask(capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, tuple[s
 def test_all_is_well(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = _ask(capsys)
     assert {verdict for verdict, _ in found.values()} == {"ok"}, found
-    assert list(found) == ["git", "disk", "engine", "torch", "remote", "credentials", "bucket", "write"]
+    assert list(found) == [
+        "git",
+        "files",
+        "queue",
+        "disk",
+        "engine",
+        "torch",
+        "remote",
+        "credentials",
+        "bucket",
+        "write",
+    ]
 
 
 def test_without_a_terminal_each_check_is_a_line(here: Path, s3: Server, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +71,7 @@ def test_without_a_terminal_each_check_is_a_line(here: Path, s3: Server, capsys:
     with pytest.raises(typer.Exit):
         doctor.run()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 9
     assert lines[-1].startswith("fail  bucket       nothing answers at")
 
 

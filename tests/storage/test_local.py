@@ -98,3 +98,35 @@ def test_secrets_that_git_would_publish_fail(root: Path) -> None:
 
 def test_a_good_remote_is_named(root: Path) -> None:
     assert local.settings(Remote("store", "s3://b", {"verify": True}), root).verdict == "ok"
+
+
+@pytest.fixture
+def written(root: Path) -> Path:
+    """The repository, with a folder that the cache lists, and one of figures that git knows."""
+    cache = root / ".dvc/cache/files/md5/ef"
+    cache.mkdir()
+    (cache / "56.dir").write_text('[{"md5": "00", "relpath": "P1.zip"}, {"md5": "01", "relpath": "deep/P2.zip"}]')
+    outs = [{"md5": "ef56.dir", "nfiles": 2, "path": "crops"}, {"md5": "aa.dir", "nfiles": 1, "path": "figures"}]
+    outs += [{"md5": "bb.dir", "nfiles": 1, "path": "never-pulled"}]
+    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"s": {"outs": outs}}}))
+    for name in ("crops/P1.zip", "crops/deep/P2.zip", "figures/a.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    subprocess.run(["git", "add", "figures"], cwd=root, check=True)
+    return root
+
+
+def test_what_the_pipeline_wrote_is_no_stranger(written: Path) -> None:
+    for junk in ("crops/.DS_Store", "figures/Thumbs.db"):
+        (written / junk).touch()
+    assert local.strangers(written).verdict == "ok"
+
+
+@pytest.mark.parametrize("name", ["crops/mine.tif", "crops/deep/mine.tif", "figures/mine.png"])
+def test_a_persons_file_in_a_folder_of_the_pipeline_is_named(written: Path, name: str) -> None:
+    (written / name).touch()
+    found = local.strangers(written)
+    assert found.verdict == "fail"
+    assert found.says.startswith(f"{name}: not written by the pipeline, and DVC deletes the folder")
+    (written / "crops" / "a.tif").touch()
+    assert local.strangers(written).says.startswith("crops/a.tif and 1 more: not written by the pipeline")

@@ -16,7 +16,7 @@ from rich.text import Text
 from morphospace import params
 from morphospace.errors import InputError, MorphospaceError
 from morphospace.segmentation import _program
-from morphospace.storage import bucket, local, objects, remote
+from morphospace.storage import bucket, local, objects, queue, remote
 from morphospace.storage.bucket import Check
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -26,6 +26,9 @@ def run(
     read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing; for keys that may only pull.")] = False,
     every: Annotated[bool, typer.Option("--objects", help="Compare every object with the cache, too.")] = False,
     mend: Annotated[bool, typer.Option("--mend", help="Delete lost or torn objects, for `dvc push` to send.")] = False,
+    local_only: Annotated[
+        bool, typer.Option("--files", help="Only look for files of yours where DVC deletes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     name: Annotated[str, typer.Option("--remote", "-r", help="DVC's remote to ask; the default one by default.")] = "",
 ) -> None:
@@ -37,13 +40,17 @@ def run(
 
     `morphospace doctor && dvc push --run-cache`
 
+    Files of yours in a folder that a stage writes would be deleted when the stage runs again: they are named
+    (`--files` looks for them alone, as `make repro` does first). So is an experiment of the queue whose worker was
+    killed, with the lines to type.
+
     DVC takes a folder that was pushed once for whole. `--objects` compares presence and size of each object that
     dvc.lock names with the cache; `--mend` removes those that are spoilt, and their folder's list, from the bucket.
     """
     logging.getLogger("botocore").setLevel(logging.CRITICAL)  # its tracebacks are said in a line below
     if mend and (read_only or not every):
         raise InputError("--mend deletes objects: give --objects with it, and not --read-only")
-    checks = list(_checks(name, not read_only, every, mend))
+    checks = [local.strangers()] if local_only else list(_checks(name, not read_only, every, mend))
     failed = sum(check.verdict == "fail" for check in checks)
     if as_json:
         typer.echo(json.dumps({"ok": not failed, "checks": [check._asdict() for check in checks]}, indent=2))
@@ -56,6 +63,8 @@ def run(
 def _checks(name: str, write: bool, every: bool, mend: bool) -> Iterator[Check]:
     """Yield all checks, the quick ones first."""
     yield from _tried("git", lambda: iter([local.git()]))
+    yield from _tried("files", lambda: iter([local.strangers()]))
+    yield from _tried("queue", lambda: iter([queue.stuck()]))
     yield from _tried("disk", lambda: iter([local.disk()]))
     yield from _tried("engine", lambda: iter([_engine()]))
     yield from _tried("torch", lambda: iter([_torch()]))

@@ -10,7 +10,6 @@ import typer
 
 from morphospace import files, params, places, registry, schema, tables, wells
 from morphospace.analyses import Profile
-from morphospace.commands import _cells
 from morphospace.datasets import _metadata
 from morphospace.errors import InputError, ParameterError, SchemaError
 from morphospace.profiling import build, select

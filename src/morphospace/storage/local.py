@@ -3,11 +3,13 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from morphospace import files
 from morphospace.errors import InputError
 from morphospace.storage import remote as remotes
 from morphospace.storage.bucket import Check
@@ -71,6 +73,35 @@ def disk(root: Path = Path()) -> Check:
     return Check("disk", "ok", says)
 
 
+def strangers(root: Path = Path()) -> Check:
+    """Look for files in folders that stages write, which the stages did not write: DVC deletes them with the folder."""
+    found = [f"{folder}/{name}" for folder, names in _written(root) for name in _names(root / folder) - names]
+    if not found:
+        return Check("files", "ok", "every file in the folders of the pipeline was written by it")
+    first, more = min(found), f" and {len(found) - 1} more" if len(found) > 1 else ""
+    says = f"{first}{more}: not written by the pipeline, and DVC deletes the folder when its stage runs again; "
+    return Check("files", "fail", says + "move what is yours elsewhere, and delete the rest")
+
+
+def _written(root: Path) -> Iterator[tuple[str, set[str]]]:
+    """Yield each folder of dvc.lock with the files that its stage wrote: as DVC's cache lists them, or else git."""
+    kept = remotes.cache(root) / "files" / "md5"
+    for out in _outputs(root):
+        if out.get("md5", "").endswith(".dir") and (root / out["path"]).is_dir():
+            listing = kept / out["md5"][:2] / out["md5"][2:]
+            if listing.is_file():
+                yield out["path"], {str(entry["relpath"]) for entry in files.read_json(listing)}
+            elif len(names := _names(root / out["path"])) > int(out.get("nfiles") or len(names)):
+                known = _git(root, "ls-files", "-z", "--", out["path"]).stdout.split("\0")
+                yield out["path"], {name.removeprefix(f"{out['path']}/") for name in known}
+
+
+def _names(folder: Path) -> set[str]:
+    return {
+        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file() and not files.is_junk(file)
+    }
+
+
 _ELSEWHERE = "`dvc cache dir --local FOLDER` on a larger disk"
 
 
@@ -82,6 +113,17 @@ def measure(root: Path, cache: Path) -> Size:
     InputError
         When ``dvc.lock`` is not YAML, as after a merge with conflicts.
     """
+    outputs = _outputs(root)
+    kept = cache / "files" / "md5"
+    absent = [o for o in outputs if not (kept / o["md5"][:2] / o["md5"][2:]).exists()]
+    in_cache = sum(
+        (Path(folder) / name).lstat().st_size for folder, _, names in os.walk(cache / "files") for name in names
+    )
+    return Size(sum(o.get("size", 0) for o in outputs), sum(o.get("size", 0) for o in absent), in_cache)
+
+
+def _outputs(root: Path) -> list[dict[str, Any]]:
+    """Return the entries of ``dvc.lock`` for what stages wrote."""
     lock = root / "dvc.lock"
     try:
         read = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
@@ -89,13 +131,7 @@ def measure(root: Path, cache: Path) -> Size:
         raise InputError(
             f"{lock} is not YAML; after a merge, `git checkout --theirs dvc.lock` and `dvc repro`"
         ) from None
-    outputs: list[dict[str, Any]] = [o for stage in read.get("stages", {}).values() for o in stage.get("outs", [])]
-    kept = cache / "files" / "md5"
-    absent = [o for o in outputs if not (kept / o["md5"][:2] / o["md5"][2:]).exists()]
-    in_cache = sum(
-        (Path(folder) / name).lstat().st_size for folder, _, names in os.walk(cache / "files") for name in names
-    )
-    return Size(sum(o.get("size", 0) for o in outputs), sum(o.get("size", 0) for o in absent), in_cache)
+    return [o for stage in read.get("stages", {}).values() for o in stage.get("outs", [])]
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
