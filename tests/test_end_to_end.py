@@ -34,6 +34,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return checkout
 
 
+def test_dvc_keeps_every_file_of_the_folders_that_stages_write(tiny: Checkout) -> None:
+    """What .dvcignore does not let through would be absent from the bucket and from every clone."""
+    lock = yaml.safe_load((tiny.folder / "dvc.lock").read_text())
+    folders = {o["path"]: o["nfiles"] for s in lock["stages"].values() for o in s.get("outs", []) if "nfiles" in o}
+    assert len(folders) > 10
+    assert folders == {f: sum(p.is_file() for p in (tiny.folder / f).rglob("*")) for f in folders}
+
+
 def test_every_cell_found_is_cropped_or_counted(tiny: Checkout) -> None:
     crops = pd.read_parquet(tiny.folder / "data" / "crops.parquet")
     metrics = tiny.metrics("synthesize")
