@@ -99,3 +99,11 @@ def test_the_port_is_free_again_after_stop(tmp_path: Path) -> None:
 def test_the_store_lies_in_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
     assert server.default_folder() == Path("/somewhere/morphospace/s3")
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    for name in ("config", "credentials"):  # as in ~/.aws
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(StorageError, match=r"holds something else than a bucket \(config\); name a new --folder"):
+        Server(tmp_path, "morphospace").start()
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"config": "mine", "credentials": "mine"}

@@ -225,3 +225,15 @@ def test_a_server_that_is_away_is_said_once(
     assert len(said) == 1
     assert "http://127.0.0.1:9" in said[0]
     assert len(_of_dvclive(tmp_path / "live")) == 3
+
+
+def test_a_record_on_a_read_only_disk_is_gone_on_without(
+    full: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(full)], check=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{full}/mlflow.db")
+    store = loggers.Store()
+    store.attempt(lambda: pytest.fail("it was reached"))
+    assert not store.alive
+    assert "read-only file system" in caplog.text
+    assert "going on without it" in caplog.text

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from morphospace import files
 from morphospace.errors import InputError
 from morphospace.search import levels
 
@@ -181,6 +182,8 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError, KeyError) as error:
+        if refused := files.disk_error(error, Path(uri)):
+            raise refused from None
         said = " ".join(str(error).split())[:300]
         raise InputError(f"{uri} cannot be used as a database: {said}; name another --database, or delete it") from None
 

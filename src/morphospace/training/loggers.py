@@ -23,13 +23,13 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from morphospace.errors import StoppedError
+from morphospace.errors import DiskError, StoppedError
 from morphospace.training import tracking
 from morphospace.training.history import Epoch
 
 EXPERIMENT = "morphospace"
 KEY_TAG = "morphospace.fingerprint"
-_FAILURES = (MlflowException, SQLAlchemyError, CommandError, requests.RequestException, OSError)
+_FAILURES = (MlflowException, SQLAlchemyError, CommandError, requests.RequestException, OSError, DiskError)
 _PATIENCE = 60.0  # seconds to wait for other processes that write the same SQLite file
 _log = logging.getLogger(__name__)
 
