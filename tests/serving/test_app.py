@@ -21,7 +21,7 @@ from PIL import Image
 from morphospace import schema
 from morphospace.commands._page import Page, Paths
 from morphospace.imaging import packs
-from morphospace.serving import app
+from morphospace.serving import app, guard
 from morphospace.training import embedding
 
 PNG = {"Content-Type": "image/png"}
@@ -248,6 +248,19 @@ def test_a_stream_without_a_length_is_not_read_beyond_the_limit_either(address: 
     link = http.client.HTTPConnection(str(place.hostname), place.port, timeout=20)
     pieces = iter([bytes(2**20)] * 9)
     link.request("POST", "/api/search", body=pieces, headers=PNG, encode_chunked=True)
+    assert link.getresponse().status == 413
+    link.close()
+
+
+def test_no_other_request_is_read_beyond_its_limit(address: str) -> None:
+    long = b'{"moves": {}, "start": ' + b" " * guard.MOST_BYTES + b"0}"
+    for path in ("api/walk", "api/page", "static/main.js"):
+        answer = requests.post(address + path, data=long, headers={"Content-Type": "application/json"}, timeout=20)
+        assert answer.status_code == (413 if path == "api/walk" else 405)
+    assert "larger than 64 KB" in requests.post(f"{address}api/walk", data=long, timeout=20).json()["error"]
+    place = urlsplit(address)
+    link = http.client.HTTPConnection(str(place.hostname), place.port, timeout=20)
+    link.request("POST", "/api/walk", body=iter([b" " * 2**14] * 5), encode_chunked=True)
     assert link.getresponse().status == 413
     link.close()
 

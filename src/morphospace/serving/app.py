@@ -19,6 +19,7 @@ from morphospace.serving import guard
 from morphospace.serving.source import Answer, Hit, Level, Metric, Name, Source, Wanted
 
 MOST_BYTES = 8 * 2**20  # of an upload; a crop of the largest model, 1024 px in colour without compression, has 3
+_SEARCH = "/api/search"  # the one address that takes an upload
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 _KEEP = {"Cache-Control": "private, max-age=3600"}
 _ASK = {"Cache-Control": "no-cache"}
@@ -45,7 +46,7 @@ def create(source: Source, names: Collection[str] = (), addresses: bool = False)
         Under which other names it may be asked than loopback (`guard.Guard`).
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(guard.Guard, names=names, addresses=addresses)
+    app.add_middleware(guard.Guard, names=names, addresses=addresses, uploads={_SEARCH: MOST_BYTES})
     _errors(app)
     _files(app)
     _maps(app, source)
@@ -60,12 +61,6 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(MorphospaceError)
     async def _mistake(request: Request, error: MorphospaceError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, status_code=422)
-
-    @app.exception_handler(guard.TooLargeError)
-    async def _too_large(request: Request, error: guard.TooLargeError) -> JSONResponse:
-        said = f"the file is larger than {MOST_BYTES // 2**20} MB; a crop of one cell is far smaller"
-        # The rest is not read: the connection ends here.
-        return JSONResponse({"error": said}, status_code=413, headers={"Connection": "close"})
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -165,7 +160,7 @@ def _questions(app: FastAPI, source: Source) -> None:
         _check(found, item)
         return _hits(found, source.similar(item, Wanted(level, metric, top, including, excluding)))
 
-    @app.post("/api/search")
+    @app.post(_SEARCH)
     async def search(
         request: Request,
         level: Name = "cells",
@@ -178,7 +173,7 @@ def _questions(app: FastAPI, source: Source) -> None:
         if request.headers.get("content-type") != "image/png":
             raise HTTPException(415, "send the crop as image/png")
         found = _level(source, level)
-        content = await guard.read(request, MOST_BYTES)
+        content = await request.body()
         wanted = Wanted(level, metric, top, including, excluding)
         answer: Answer = await run_in_threadpool(source.search, content, wanted)
         drawn = answer.reconstruction

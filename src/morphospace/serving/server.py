@@ -7,6 +7,8 @@ from typing import Any
 
 from morphospace.errors import InputError
 
+CONNECTIONS = 200  # at a time; a browser opens six. One more is answered with 503
+
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a socket that holds an address of this machine; port 0 takes a free one.
@@ -36,6 +38,8 @@ class Server:
     def __init__(self, app: Any, bound: socket.socket, ready: Callable[[], None]) -> None:
         import uvicorn
 
+        from morphospace.serving.patience import Patient
+
         class Announcing(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
@@ -44,7 +48,14 @@ class Server:
         self._bound = bound
         self._server = Announcing(
             uvicorn.Config(
-                app, log_level="warning", lifespan="off", ws="none", server_header=False, timeout_graceful_shutdown=2
+                app,
+                http=Patient,
+                log_level="warning",
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                limit_concurrency=CONNECTIONS,
+                timeout_graceful_shutdown=2,
             )
         )
 
