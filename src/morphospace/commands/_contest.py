@@ -17,6 +17,7 @@ from morphospace.metrics.classification import EMBEDDING
 from morphospace.models._base import Model
 from morphospace.training import cells as labelled
 from morphospace.training import data, embedding, fitting, recipe
+from morphospace.training.allowance import Budget
 
 PCA, PCA_VIEWS = "PCA", "PCA of 8 views"
 SHOWN = 8  # cells in the gallery
@@ -51,10 +52,10 @@ def kept(key: str, make: Callable[[Path], Result]) -> tuple[Result, bool]:
         return Result(files.read_json(folder / "result" / RECORD), dict(arrays)), made
 
 
-def key(cells: Cells, options: params.Params, seconds: float) -> str:
+def key(cells: Cells, options: params.Params, budget: Budget) -> str:
     """Return what names the result of a model: data, parameters, budget, code and threads."""
     identity = recipe.Recipe(**options.training()).identity(_KINDS)
-    return files.fingerprint(cells.fingerprint, identity, seconds, _scoring(options), files.jobs())
+    return files.fingerprint(cells.fingerprint, identity, list(budget), _scoring(options), files.jobs())
 
 
 def floors_key(cells: Cells, options: params.Params) -> str:
@@ -66,11 +67,11 @@ def _scoring(options: params.Params) -> dict[str, Any]:
     return options.similarity.model_dump()
 
 
-def trained(contender: Contender, cells: Cells, seconds: float, folder: Path, fingerprint: str) -> Result:
-    """Return what a model does on the test cells after `seconds` of processor time in training steps."""
+def trained(contender: Contender, cells: Cells, budget: Budget, folder: Path, fingerprint: str) -> Result:
+    """Return what a model does on the test cells after a budget of training."""
     rows, form = cells.rows, cells.tiles.shape[1:3]
     given = recipe.Recipe(**contender.options.training())
-    model, settings = given.untrained(*form), given.settings(*form, cpu_seconds=seconds)
+    model, settings = given.untrained(*form), given.settings(*form, budget=budget)
     began = time.perf_counter()
     train, validation, test = (rows[split] for split in (schema.TRAIN, schema.VALIDATION, schema.TEST))
     labels = _labels(contender.options, model, cells)
@@ -83,6 +84,7 @@ def trained(contender: Contender, cells: Cells, seconds: float, folder: Path, fi
         "parameters": sum(p.numel() for p in model.parameters()),
         "cpu_seconds": fitted.history[-1].extras["train_cpu_seconds"],
         "seconds": time.perf_counter() - began + fitted.earlier_seconds,
+        "steps": int(fitted.history[-1].extras["train_steps"]),
         "epochs": len(fitted.history),
         "best_epoch": fitted.best_epoch,
         "images_per_second": fitted.images_per_second,

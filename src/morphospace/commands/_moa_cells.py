@@ -21,12 +21,13 @@ from morphospace.commands import _cell_sets, _contenders, _contest, _moa
 from morphospace.commands._cell_sets import Cells
 from morphospace.commands._contenders import Contender
 from morphospace.commands._contest import Result
-from morphospace.errors import InputError, TrainingError
+from morphospace.errors import TrainingError
 from morphospace.metrics import handmade, moa, moa_floors
 from morphospace.metrics.moa import Card
 from morphospace.profiling import build
 from morphospace.training import cells as labelling
 from morphospace.training import data, embedding, fitting, process, recipe
+from morphospace.training.allowance import Budget
 
 MODELS = ("conv_vae", "autoencoder", "pca_autoencoder")  # trained where --only names none
 HAND = "measured by hand"
@@ -36,17 +37,9 @@ Values = NDArray[np.float64]
 
 
 def run(
-    folder: Path, only: Sequence[str], seconds: float, options: params.Params, settings: moa.Settings, output: Path
+    folder: Path, only: Sequence[str], budget: Budget, options: params.Params, settings: moa.Settings, output: Path
 ) -> None:
-    """Train what is not trained yet, score all, and write the folder.
-
-    Raises
-    ------
-    InputError
-        When the budget is not above 0.
-    """
-    if seconds <= 0:
-        raise InputError(f"--seconds is {seconds:g}: a training needs some")
+    """Train what is not trained yet, score all, and write the folder."""
     torch.set_num_threads(files.jobs())
     process.keep_memory()
     cells = _cell_sets.raw(folder, options.seed)
@@ -55,7 +48,7 @@ def run(
     values: dict[str, dict[str, Values]] = {}
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         for contender in bar.track(contenders, description="train"):
-            values[contender.name] = _trained(contender, cells, seconds, bar)
+            values[contender.name] = _trained(contender, cells, budget, bar)
     values |= {HAND: {"": handmade.features(cells.tiles, NUCLEI)}}
     widths = {name: next(iter(of.values())).shape[1] for name, of in values.items()}
     floors = {width: _floors(cells, width, options) for width in sorted(set(widths.values()))}
@@ -64,9 +57,10 @@ def run(
     record: dict[str, Any] = {
         "cells": str(folder),
         "n_cells": len(cells.tiles),
-        "seconds": seconds,
+        "budget": budget._asdict(),
+        "seed": options.seed,
         "trained_on": "all cells but those of the validation plates; all are scored. Of models, each trained for "
-        "`seconds`, by name: 1 learned without labels, more learned mechanisms, each without one compound",
+        "`budget`, by name: 1 learned without labels, more learned mechanisms, each without one compound",
         "models": {name: len(of) for name, of in values.items() if name != HAND},
         "widths": widths,
         "embeddings": {name: card.record() for name, card in cards.items()},
@@ -76,7 +70,7 @@ def run(
     typer.echo(f"all of it: {output}")
 
 
-def _trained(contender: Contender, cells: Cells, seconds: float, bar: Progress) -> dict[str, Values]:
+def _trained(contender: Contender, cells: Cells, budget: Budget, bar: Progress) -> dict[str, Values]:
     """Return the embedding of all cells, kept once it is made; of a labelled model one for each compound left out."""
     model = recipe.Recipe(**contender.options.training()).untrained(*cells.tiles.shape[1:3])
     labelled = model.pairs or contender.options.train.contrastive > 0
@@ -84,16 +78,16 @@ def _trained(contender: Contender, cells: Cells, seconds: float, bar: Progress) 
     left_out = sorted(set(table[schema.COMPOUND])) if labelled else [""]
     found = {}
     for compound in bar.track(left_out, description=contender.name):
-        key = files.fingerprint("moa", _contest.key(cells, contender.options, seconds), compound)
-        made, _ = _contest.kept(key, partial(_train, contender, cells, seconds, key, compound))
+        key = files.fingerprint("moa", _contest.key(cells, contender.options, budget), compound)
+        made, _ = _contest.kept(key, partial(_train, contender, cells, budget, key, compound))
         found[compound] = made.arrays["means"].astype(np.float64)
     return found
 
 
-def _train(contender: Contender, cells: Cells, seconds: float, key: str, without: str, work: Path) -> Result:
+def _train(contender: Contender, cells: Cells, budget: Budget, key: str, without: str, work: Path) -> Result:
     """Train on all cells but those of a compound and of the validation plates, which choose the epoch."""
     given, form = recipe.Recipe(**contender.options.training()), cells.tiles.shape[1:3]
-    model, how = given.untrained(*form), given.settings(*form, cpu_seconds=seconds)
+    model, how = given.untrained(*form), given.settings(*form, budget=budget)
     seen = (cells.table[schema.COMPOUND] != without).to_numpy()
     chooses = (cells.table[schema.SPLIT] == schema.VALIDATION).to_numpy()
     labels = _labels(contender, cells, seen, chooses) if without else None

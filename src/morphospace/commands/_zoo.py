@@ -1,4 +1,4 @@
-"""``compare --models``: every model and variant on the same cells, with the same processor seconds, in one report."""
+"""``compare --models``: every model and variant on the same cells, with the same budget, in one report."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,16 +15,17 @@ from morphospace.commands import _contest
 from morphospace.commands._cell_sets import Cells
 from morphospace.commands._contenders import Contender
 from morphospace.commands._contest import PCA, PCA_VIEWS, Result
-from morphospace.errors import InputError, StoppedError, TrainingError
+from morphospace.errors import StoppedError, TrainingError
 from morphospace.metrics import bootstrap
 from morphospace.metrics.classification import EMBEDDING
 from morphospace.reporting import contest as drawing
 from morphospace.reporting import figures, page
 from morphospace.training import process
+from morphospace.training.allowance import Budget
 
 RECORD = "comparison.json"
 _RESAMPLES = 8  # stream of random numbers
-_COSTS = ("parameters", "images_per_second", "epochs", "best_epoch", "cpu_seconds", "seconds", "active_units")
+_COSTS = ("parameters", "images_per_second", "steps", "epochs", "best_epoch", "cpu_seconds", "seconds", "active_units")
 
 
 class Compared(NamedTuple):
@@ -36,29 +37,21 @@ class Compared(NamedTuple):
     references: Result
 
 
-def run(data_sets: Sequence[Cells], contenders: Sequence[Contender], seconds: float, output: Path) -> None:
-    """Train what is not trained yet, and write the report.
-
-    Raises
-    ------
-    InputError
-        When `output` holds something else, or the budget is not above 0.
-    """
-    if seconds <= 0:
-        raise InputError(f"--seconds is {seconds:g}: a training needs some")
+def run(data_sets: Sequence[Cells], contenders: Sequence[Contender], budget: Budget, output: Path) -> None:
+    """Train what is not trained yet, and write the report; a folder that holds something else is refused."""
     files.require_own(output)
     torch.set_num_threads(files.jobs())
     process.keep_memory()
     options = contenders[0].options
-    compared = [_compare(cells, contenders, seconds) for cells in data_sets]
+    compared = [_compare(cells, contenders, budget) for cells in data_sets]
     table = drawing.ordered(pd.concat([_table(one, options) for one in compared], ignore_index=True))
     floors = pd.concat([_floors(one) for one in compared], ignore_index=True)
     with files.replacing_folder(output, listed=True) as folder:
         pd.concat([table, floors], ignore_index=True).to_csv(
             folder / "comparison.csv", index=False, lineterminator="\n"
         )
-        shown = _page(compared, table, floors, folder, seconds)
-        record = {"verdict": shown.verdict, "seconds": seconds, "seed": options.seed, "z_dim": options.z_dim}
+        shown = _page(compared, table, floors, folder, budget)
+        record = {"verdict": shown.verdict, "budget": budget._asdict(), "seed": options.seed, "z_dim": options.z_dim}
         record["data_sets"] = [_record(one) for one in compared]
         files.write_json(folder / RECORD, record)
         (folder / "report.md").write_text(page.to_markdown(shown, folder), encoding="utf-8")
@@ -67,7 +60,7 @@ def run(data_sets: Sequence[Cells], contenders: Sequence[Contender], seconds: fl
     typer.echo(f"all of it: {output}")
 
 
-def _compare(cells: Cells, contenders: Sequence[Contender], seconds: float) -> Compared:
+def _compare(cells: Cells, contenders: Sequence[Contender], budget: Budget) -> Compared:
     """Return the results on one data set, each kept as soon as it is there."""
     rows = cells.rows
     sizes = ", ".join(f"{len(rows[split]):,} {split}" for split in rows)
@@ -79,8 +72,8 @@ def _compare(cells: Cells, contenders: Sequence[Contender], seconds: float) -> C
     results: dict[str, Result] = {}
     refused: dict[str, str] = {}
     for n, contender in enumerate(contenders, 1):
-        key = _contest.key(cells, contender.options, seconds)
-        train = partial(_contest.trained, contender, cells, seconds, fingerprint=key)
+        key = _contest.key(cells, contender.options, budget)
+        train = partial(_contest.trained, contender, cells, budget, fingerprint=key)
         try:
             results[contender.name], made = _contest.kept(key, train)
         except StoppedError:
@@ -90,7 +83,8 @@ def _compare(cells: Cells, contenders: Sequence[Contender], seconds: float) -> C
             typer.echo(f"{cells.name} {n}/{len(contenders)} {contender.name}: {error}")
             continue
         took = results[contender.name].record
-        said = f"{took['cpu_seconds']:.0f} CPU s, {took['epochs']} epochs" if made else "kept from before"
+        spent = f"{took['cpu_seconds']:.0f} CPU s, {took['steps']:,} steps, {took['epochs']} epochs"
+        said = spent if made else "kept from before"
         typer.echo(f"{cells.name} {n}/{len(contenders)} {contender.name}: {said}")
     return Compared(cells, results, refused, references)
 
@@ -173,7 +167,7 @@ def _record(one: Compared) -> dict[str, Any]:
 
 
 def _page(
-    compared: Sequence[Compared], table: pd.DataFrame, floors: pd.DataFrame, folder: Path, seconds: float
+    compared: Sequence[Compared], table: pd.DataFrame, floors: pd.DataFrame, folder: Path, budget: Budget
 ) -> page.Page:
     sections = []
     for one in compared:
@@ -189,7 +183,7 @@ def _page(
         title="Comparison of models",
         verdict=drawing.verdict(table),
         summary=[
-            f"Every model was trained for {seconds:g} processor seconds of training steps with as many latent numbers "
+            f"Every model was trained for {budget.text} with as many latent numbers "
             "as PCA has components; the weights of its best validation loss are scored on groups that it never saw.",
             "Intervals resample these groups. They hold for this one training of each model: another seed is not in "
             "them.",

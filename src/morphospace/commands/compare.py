@@ -30,6 +30,9 @@ def run(
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="With --models: take this one; again for another.")] = None,
     seconds: Annotated[float, typer.Option(help="With --models: processor seconds of each training.")] = 120.0,
+    steps: Annotated[
+        int, typer.Option(help="With --models: steps (minibatches) of each training; 0 goes by --seconds.")
+    ] = 0,
     cells: Annotated[
         Path | None, typer.Option(help="With --models: folder of raw cells, one .npz with `images` and one .csv.")
     ] = None,
@@ -46,17 +49,18 @@ def run(
     S stands beside its interval, its floors and PCA with as many components as the model has latent dimensions; the
     thesis's published rows stand below, as not comparable. Experiments that failed or wait are listed without scores.
 
-    With --models, every model and variant is trained for the same processor seconds and scored on groups that it never
-    saw, beside PCA with as many numbers a cell: report.md, comparison.csv and figures. What is trained is kept, so the
-    same command goes on after a kill.
+    With --models, every model and variant is trained for the same processor seconds, or steps, and scored on groups
+    that it never saw, beside PCA with as many numbers a cell: report.md, comparison.csv and figures. What is trained is
+    kept, so the same command goes on after a kill.
     """
     if models:
         from morphospace.commands import _cell_sets, _contenders, _zoo  # torch takes seconds to import
+        from morphospace.training import allowance
 
         chosen = _contenders.contenders(only or [])
         ours = (crops, crops_table, splits) if twin else None
         data_sets = _cell_sets.of(chosen[0].options, ours, cells, gallery)
-        _zoo.run(data_sets, chosen, seconds, output or Path("reports/models"))
+        _zoo.run(data_sets, chosen, allowance.chosen(seconds, steps), output or Path("reports/models"))
         return
     output = output or Path("reports/compare")
     files.require_own(output)

@@ -33,6 +33,9 @@ def run(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="With --cells: train this model; again for another.")] = None,
     seconds: Annotated[float, typer.Option(help="With --cells: processor seconds of each training.")] = 60.0,
+    steps: Annotated[
+        int, typer.Option(help="With --cells: steps (minibatches) of each training; 0 goes by --seconds.")
+    ] = 0,
     output: Annotated[Path, places.FOLDER, typer.Option(help="Folder to write.")] = Path("reports/moa"),
 ) -> None:
     """Score mechanisms of action: nearest treatments (NSC, NSCB), mean average precision, top hits.
@@ -50,8 +53,9 @@ def run(
         raise InputError("give a folder of profiles, or --cells FOLDER: one of the two")
     if cells is not None:
         from morphospace.commands import _moa_cells  # torch takes seconds to import
+        from morphospace.training import allowance
 
-        _moa_cells.run(cells, only or [], seconds, options, settings, output)
+        _moa_cells.run(cells, only or [], allowance.chosen(seconds, steps), options, settings, output)
         return
     made, how = _profiles(Path(str(profiles)), options)
     floors = _floors(crops, crops_table, without_pixels, made, how, options)

@@ -114,7 +114,7 @@ def _resume(task: Training, found: checkpoint.Checkpoint) -> None:
     task.model.load_state_dict(found.model)
     task.rows, task.best, task.optimizer_state = list(found.history), found.best, found.optimizer
     task.first = len(found.history)
-    task.allowance.spent = found.history[-1].extras.get("train_cpu_seconds", 0.0)
+    task.allowance.resume(found.history[-1].extras)
     _log.info("resuming after epoch %d, %.0f s spent", task.first, found.seconds)
     for row in found.history:
         task.observer.on_epoch(row, task.model, True)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from morphospace.errors import TrainingError
 from morphospace.models._base import Model
-from morphospace.training import checkpoint, contrast, cpu, elbo, history
+from morphospace.training import checkpoint, contrast, elbo, history
+from morphospace.training.allowance import Allowance
 from morphospace.training.data import Labels, Tiles, epoch_seed
 from morphospace.training.history import Epoch
 from morphospace.training.losses import Losses
@@ -58,7 +59,7 @@ class Training(lightning.LightningModule):
         self.first = 0
         self.train_seconds = 0.0
         self.images = 0
-        self.allowance = cpu.Allowance(settings.cpu_seconds)
+        self.allowance = Allowance(settings.budget)
         self._losses = Losses()
         self._train: dict[str, float] = {}
         self._validation: dict[str, float] = {}
@@ -112,6 +113,7 @@ class Training(lightning.LightningModule):
         if (batch_idx + 1) % _CHECK_EVERY == 0:
             self._refuse_nan("training", batch_idx + 1 - _CHECK_EVERY)
         self.observer.on_step(self.epoch + 1, batch_idx + 1, int(self.trainer.num_training_batches))
+        self.allowance.step()
         if self.allowance.epoch_over:
             self.trainer.should_stop = True  # ends the epoch; what follows is decided at its end
 

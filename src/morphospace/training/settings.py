@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from morphospace.training.allowance import Budget
 from morphospace.training.augment import Augmentation
 from morphospace.training.objective import Objective
 
@@ -10,8 +11,8 @@ from morphospace.training.objective import Objective
 class Settings:
     """How to train; the names are those of ``params.yaml``.
 
-    `contrastive` weighs `contrast.across`, and `temperature` is that of all similarities. `cpu_seconds` of training
-    steps, when not 0, end the training (`cpu.Allowance`).
+    `contrastive` weighs `contrast.across`, and `temperature` is that of all similarities. A `budget` that
+    limits something ends the training (`allowance.Allowance`).
     """
 
     seed: int
@@ -29,4 +30,4 @@ class Settings:
     temperature: float = 0.2
     patience: int = 0
     min_delta: float = 0.0
-    cpu_seconds: float = 0.0
+    budget: Budget = field(default_factory=Budget)

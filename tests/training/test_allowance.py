@@ -1,4 +1,4 @@
-"""A budget of processor seconds ends epochs and training, and outlives an interruption."""
+"""A budget of processor seconds or of steps ends epochs and training, and outlives an interruption."""
 
 import time
 from pathlib import Path
@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from morphospace.errors import InputError
 from morphospace.models import conv_vae
-from morphospace.training import cpu, fitting
+from morphospace.training import allowance, fitting
+from morphospace.training.allowance import Budget
 from morphospace.training.history import Epoch
 from morphospace.training.module import Observer
 from morphospace.training.objective import Objective
@@ -25,31 +27,31 @@ class Clock:
 
 def test_only_what_runs_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    allowance = cpu.Allowance(10)
+    left = allowance.Allowance(Budget(10))
     clock.now += 5
-    assert (allowance.spent, allowance.over, allowance.epoch_over) == (0, False, False)
-    allowance.start()
+    assert (left.spent, left.over, left.epoch_over) == (0, False, False)
+    left.start()
     clock.now += 0.5
-    assert not allowance.epoch_over
+    assert not left.epoch_over
     clock.now += 0.5
-    assert allowance.epoch_over
-    assert not allowance.over
-    allowance.stop()
+    assert left.epoch_over
+    assert not left.over
+    left.stop()
     clock.now += 50
-    assert allowance.means() == {"cpu_seconds": 1}
-    allowance.start()
-    assert not allowance.epoch_over
+    assert left.means() == {"cpu_seconds": 1, "steps": 0}
+    left.start()
+    assert not left.epoch_over
     clock.now += 9
-    assert allowance.over
+    assert left.over
 
 
 def test_no_limit_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    allowance = cpu.Allowance(0)
-    allowance.start()
+    left = allowance.Allowance(Budget())
+    left.start()
     clock.now += 1e9
-    assert not allowance.epoch_over
-    assert allowance.means() == {}
+    assert not left.epoch_over
+    assert left.means() == {}
 
 
 class Ticking(Observer):
@@ -66,10 +68,10 @@ class Ticking(Observer):
             raise RuntimeError("killed")
 
 
-def _fit(folder: Path, observer: Ticking, cpu_seconds: float) -> list[Epoch]:
+def _fit(folder: Path, observer: Ticking, *budget: float) -> list[Epoch]:
     tiles = np.random.default_rng(0).integers(0, 255, (50, 1, 16, 16)).astype(np.uint8)
     torch.manual_seed(1)
-    settings = Settings(7, 1000, 8, 1e-3, Objective(10.0), cpu_seconds=cpu_seconds)
+    settings = Settings(7, 1000, 8, 1e-3, Objective(10.0), budget=Budget(*budget))
     model = conv_vae.build(1, 16, 2)
     fitted = fitting.fit(model, tiles, np.arange(40), np.arange(40, 50), settings, folder, "a", observer)
     return fitted.history
@@ -101,3 +103,32 @@ def test_a_killed_training_has_what_is_left(tmp_path: Path, monkeypatch: pytest.
     again = Ticking(clock)
     assert _fit(tmp_path, again, 20) == rows
     assert again.steps == []
+
+
+def test_steps_are_counted_whatever_they_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observer = Ticking(Clock(monkeypatch))
+    rows = _fit(tmp_path, observer, 0, 33)  # an epoch is 5 minibatches, a tenth of the budget 3.3
+    assert observer.steps == [(e, s) for e in range(1, 9) for s in (1, 2, 3, 4)] + [(9, 1)]
+    assert [row.extras["train_steps"] for row in rows] == [*(4 * e for e in range(1, 9)), 33]
+
+
+def test_a_killed_training_has_the_steps_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    whole = _fit(tmp_path / "whole", Ticking(clock), 0, 33)
+    with pytest.raises(RuntimeError, match="killed"):
+        _fit(tmp_path / "cut", Ticking(clock, dies_after=4), 0, 33)
+    rows = _fit(tmp_path / "cut", Ticking(clock), 0, 33)
+    assert [r.train_loss for r in rows] == [r.train_loss for r in whole]
+    assert rows[-1].extras["train_steps"] == 33
+
+
+@pytest.mark.parametrize(("given", "reason"), [((0, 0), "--seconds is 0"), ((9, -1), "--steps is -1")])
+def test_a_budget_of_nothing_is_refused(given: tuple[float, int], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        allowance.chosen(*given)
+
+
+def test_steps_go_before_seconds_and_a_budget_has_words() -> None:
+    assert allowance.chosen(60, 0).text == "60 processor seconds"
+    assert allowance.chosen(60, 4000) == Budget(steps=4000)
+    assert allowance.chosen(60, 4000).text == "4,000 training steps"
