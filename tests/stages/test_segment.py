@@ -42,7 +42,7 @@ def test_the_summary_counts_what_the_table_holds(lit):
     assert found["cells"] == found["nuclei"] == len(objects(lit))
     assert (found["image_sets"], found["failed"], found["engine"]) == (4, 0, "native")
     assert sum(p["cells"] for p in found["plates"].values()) == found["cells"]
-    assert len(list((lit.root / "figures/segmentation").glob("*.png"))) in range(1, 5)
+    assert len(list((lit.root / "figures/segmentation").glob("Week*.png"))) in range(1, 5)
     assert [p.suffix for p in (lit.root / "scratch/segment").iterdir()] == [".lock"]
 
 
@@ -100,6 +100,57 @@ def test_a_channel_that_the_images_lack_is_refused(lit):
     lit.setting("cells_channel", "Actim")
     with pytest.raises(ParameterError, match=r"segment\.cells_channel is 'Actim' \(the images have: Actin"):
         lit.segment()
+
+
+def test_channels_whose_names_look_exchanged_are_said_and_counted(lit, caplog):
+    """The twin's own names raise no word; the same files under each other's names do, and the stage goes on."""
+    lit.segment()
+    assert "look exchanged" not in caplog.text
+    assert set(pd.read_csv(lit.root / "objects/stains.csv")["Verdict"]) == {"as named"}
+    table = pd.read_csv(lit.table, dtype=str, keep_default_na=False)
+    other = {"Actin": "Tubulin", "Tubulin": "Actin"}
+    table.columns = [f"{head}_{other.get(name, name)}" for head, _, name in (c.rpartition("_") for c in table.columns)]
+    table.to_csv(lit.table, index=False)
+    lit.segment()
+    assert caplog.text.count("channels Tubulin and Actin look exchanged on 1 of 1 plates") == 1
+    assert summary(lit)["stains"]["Tubulin and Actin"]["look_swapped"] == 1
+    assert summary(lit)["stains"]["DNA and Actin"]["as_named"] == 1
+    assert summary(lit)["cells"] > 8
+    assert (lit.root / "figures/segmentation/stains.png").is_file()
+
+
+def test_channels_of_other_names_are_not_judged(lit, caplog):
+    table = pd.read_csv(lit.table, dtype=str, keep_default_na=False)
+    table.columns = [c.replace("_Actin", "_Other").replace("_Tubulin", "_GFP") for c in table.columns]
+    table.to_csv(lit.table, index=False)
+    for path in (lit.root / "illumination").glob("*_Actin.npy"):
+        path.rename(path.with_name(path.name.replace("Actin", "Other")))
+    lit.setting("cells_channel", "Other")
+    lit.segment()
+    assert summary(lit)["stains"] == {}
+    assert "exchanged" not in caplog.text
+    assert not (lit.root / "figures/segmentation/stains.png").exists()
+
+
+def test_a_field_whose_cells_are_wedges_of_background_is_said_counted_and_drawn(lit, caplog):
+    lit.segment()
+    assert summary(lit)["fields"]["doubtful"] == 0
+    assert "doubtful" not in caplog.text
+    noise = np.random.default_rng(0).normal(60, 5, (256, 320)).astype(np.uint16) * 16
+    tifffile.imwrite(lit.images("Actin")[1], noise, photometric="minisblack")
+    lit.reindex()
+    lit.segment()
+    fields = pd.read_csv(lit.root / "objects/fields.csv", dtype={schema.SITE: str}, keep_default_na=False)
+    bad = fields[fields["Doubts"] != ""]
+    assert bad["Doubts"].tolist() == ["cells without an edge"]
+    assert (len(fields), summary(lit)["fields"]["doubtful"], summary(lit)["fields"]["examined"]) == (4, 1, 4)
+    assert sum(summary(lit)["fields"]["plates"].values()) == 1
+    name = "/".join(bad.iloc[0][schema.IMAGE_SET_KEY])
+    assert f"1 of 4 fields is doubtful (cells without an edge: 1; the first: {name})" in caplog.text
+    found = objects(lit).merge(bad[schema.IMAGE_SET_KEY])
+    assert len(found) == bad.iloc[0]["Count_Cells"] > 0  # nothing is dropped
+    drawn = {path.name for path in (lit.root / "figures/segmentation").glob("doubtful*.png")}
+    assert drawn == {"doubtful.png", f"doubtful_{name.replace('/', '_')}.png"}
 
 
 def test_the_same_images_give_the_same_bytes(lit):

@@ -17,6 +17,25 @@ _CAPTIONS = [
         "means that noise is amplified there.",
     ),
     (
+        "segmentation/stains",
+        "Channels beside their names",
+        "The same nuclei in each channel. DNA should fill the nuclei and nothing else; tubulin is densest round the "
+        "nucleus, in fibres; actin reaches the edge of the cell. Below, a point a plate and pair of channels: left of "
+        "the grey, the two names look exchanged.",
+    ),
+    (
+        "segmentation/doubtful",
+        "Where the doubtful fields lie",
+        "The share of the fields of each well whose segmentation is doubtful. A whole plate is a wrong channel or a "
+        "setting that does not fit; a row or a corner is a stain or the focus; single wells may be a compound.",
+    ),
+    (
+        "segmentation/doubtful_*",
+        "Doubtful segmentation of {}",
+        "Outlines on a field where the stains have no edges, or too few. Straight lines between nuclei are wedges of "
+        "background; outlines that ignore what is grey or blue belong to another channel, or to noise.",
+    ),
+    (
         "segmentation/*",
         "Segmentation of {}",
         "Outlines on the images they were found in. Look for nuclei that are split or merged, cells that swallow a "

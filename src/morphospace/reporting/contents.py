@@ -1,13 +1,13 @@
 """The sections of the report, from metrics and tables; whatever was not measured is said to be so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from morphospace.reporting import captions, costs, moa_scores, profile_cards, scores
+from morphospace.reporting import captions, costs, moa_scores, profile_cards, quality_cards, scores
 from morphospace.reporting.page import NOT_MEASURED, Block, Code, Items, Page, Section, Table, Text, number
 
 SHOWN_DROPPED = 12  # rows of dropped.csv
@@ -128,9 +128,9 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def _measured(inputs: Inputs, name: str) -> list[Block]:
-    """Return the numbers of a metrics file as a table."""
-    values = inputs.metrics.get(name)
+def _measured(inputs: Inputs, name: str, elsewhere: Collection[str] = ()) -> list[Block]:
+    """Return the numbers of a metrics file as a table, without those that are shown elsewhere."""
+    values = {key: value for key, value in (inputs.metrics.get(name) or {}).items() if key not in elsewhere}
     if not values:
         return [Text(f"{name.capitalize()}: {NOT_MEASURED}.")]
     rows = flat(values)
@@ -208,7 +208,9 @@ def _cell(value: Any) -> str:
 
 
 def _segmentation(inputs: Inputs) -> list[Block]:
-    found = _measured(inputs, "segment")
+    segment = inputs.metrics.get("segment") or {}
+    found = [*quality_cards.stains(segment.get("stains")), *quality_cards.doubts(segment.get("fields"))]
+    found += _measured(inputs, "segment", {"stains", "fields"})
     values = inputs.metrics.get("validate")
     if values:
         plain = {key: value for key, value in values.items() if key != "scores"}

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from morphospace import schema
-from morphospace.reporting import dose, figures
+from morphospace.reporting import figures
+from morphospace.wells import place as place_of
 
 _PANELS, _COLUMNS = 12, 3  # plates drawn, those with most doubtful fields; panels abreast
 
@@ -47,7 +48,7 @@ def wells(shares: pd.DataFrame) -> Figure:
 
 def _grid(wells: pd.DataFrame) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], bool]:
     """Return the shares as rows and columns of the plate, and whether its rows have letters."""
-    places = [dose.position(str(well)) for well in wells[schema.WELL]]
+    places = [place_of(str(well)) for well in wells[schema.WELL]]
     known = [place for place in places if place is not None]
     if len(known) < len(places):
         return wells["Share"].to_numpy(dtype=float)[None], False

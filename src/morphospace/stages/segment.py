@@ -25,6 +25,7 @@ from morphospace.schema import METADATA, OBJECT, OBJECT_KEY, PLATE, SITE, WELL, 
 from morphospace.segmentation import _inputs
 from morphospace.segmentation._engine import COMPARTMENTS, Labels, Outcome, Settings, alone_in, finds_cells
 from morphospace.segmentation._measure import CELL, COLUMNS, NUCLEUS_AREA, measure
+from morphospace.stages import _doubts, _stains
 
 SHOWN = 4  # fields drawn
 FAILED = [PLATE, WELL, SITE, "Reason"]  # columns of failed.csv
@@ -51,6 +52,7 @@ def run(
     engine = registry.load("segmentation", options.engine)
     with clock("segment", timings, objects) as tally, files.replacing_folder(objects) as folder:
         table = tables.read_image_sets(image_sets)
+        named = _stains.audit(raw, table, options)
         used = (options.nuclei_channel, options.cells_channel)
         # An engine that looks at no stain is given any, for the size of the field.
         stains = used if finds_cells(engine) else (channels(table)[0],) * 2
@@ -66,8 +68,16 @@ def run(
             cells.to_parquet(aside, index=False)
         with files.replacing(folder / "failed.csv") as aside:
             failed.to_csv(aside, index=False)
-        files.write_json(metrics, _summary(options, table, cells, failed))
-        _draw(raw, table, folder, cells, stains if finds_cells(engine) else None, pictures)
+        used_stains = stains if finds_cells(engine) else None
+        fields = _doubts.examine(raw, table, failed, folder, used_stains)
+        for name, found in (("stains", named), ("fields", fields)):
+            with files.replacing(folder / f"{name}.csv") as aside:
+                found.to_csv(aside, index=False)
+        audited = {"stains": _stains.counts(named), "fields": _doubts.counts(fields)}
+        files.write_json(metrics, _summary(options, table, cells, failed) | audited)
+        _draw(raw, table, folder, cells, used_stains, pictures, _doubts.chosen(fields))
+        _stains.draw(raw, table, options, named, pictures)
+        _doubts.draw(fields, pictures)
         tally.items, tally.unit = len(table), "image sets"
     log.info("segment: %d cells in %d image sets, %d failed", len(cells), len(table), len(failed))
 
@@ -169,19 +179,31 @@ def _summary(options: Segment, table: pd.DataFrame, cells: pd.DataFrame, failed:
 
 
 def _draw(
-    raw: Path, table: pd.DataFrame, folder: Path, cells: pd.DataFrame, stains: tuple[str, str] | None, pictures: Path
+    raw: Path,
+    table: pd.DataFrame,
+    folder: Path,
+    cells: pd.DataFrame,
+    stains: tuple[str, str] | None,
+    pictures: Path,
+    doubtful: dict[tuple[str, str, str], str],
 ) -> None:
-    """Draw outlines on a few fields with cells, spread over the data set; without stains, the fields alone."""
+    """Draw outlines on the doubtful fields and a few others with cells, spread over the data set.
+
+    Without stains, the fields alone.
+    """
     keys = cells[[PLATE, WELL, SITE]].drop_duplicates().to_numpy()
     chosen = keys[np.unique(np.linspace(0, len(keys) - 1, SHOWN).round().astype(int))]
+    drawn = [(*key, "doubtful_") for key in doubtful]
+    drawn += [(*key, "") for key in chosen if tuple(key) not in doubtful]
     with files.replacing_folder(pictures) as aside:
-        for plate, well, site in chosen:
+        for plate, well, site, kind in drawn:
             row = table[(table[PLATE] == plate) & (table[WELL] == well) & (table[SITE] == site)].iloc[0]
             planes = [tiff.read(tables.image_path(raw, row, channel)) for channel in stains or channels(table)]
             title = f"{plate}, {well}, site {site}"
+            title += f" ({doubtful[plate, well, site]})" if kind else ""
             if stains:
                 labels = packs.read_labels(folder / f"{plate}.zip", well, site)
                 figure = overlays.outlines(planes[0], planes[1], labels["Nuclei"], labels["Cells"], title)
             else:
                 figure = overlays.whole(planes, title)
-            figures.save(figure, aside / f"{plate}_{well}_{site}.png")
+            figures.save(figure, aside / f"{kind}{plate}_{well}_{site}.png")
