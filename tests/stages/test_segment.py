@@ -43,7 +43,7 @@ def test_the_summary_counts_what_the_table_holds(lit):
     assert (found["image_sets"], found["failed"], found["engine"]) == (4, 0, "native")
     assert sum(p["cells"] for p in found["plates"].values()) == found["cells"]
     assert len(list((lit.root / "figures/segmentation").glob("Week*.png"))) in range(1, 5)
-    assert [p.suffix for p in (lit.root / "scratch/segment").iterdir()] == [".lock"]
+    assert {p.suffix for p in (lit.root / "scratch/segment").iterdir()} == {".lock", ".TAG"}, "finished shards are gone"
 
 
 def test_a_bad_image_set_is_named_and_leaves_the_others_alone(lit, caplog):
