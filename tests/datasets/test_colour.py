@@ -91,18 +91,18 @@ def test_what_is_no_colour_image_is_refused_with_a_reason(tmp_path: Path) -> Non
     tifffile.imwrite(tmp_path / "float.tif", _pixels(0).astype(np.float32), photometric="rgb")
     tifffile.imwrite(tmp_path / "pages.tif", np.stack([_pixels(0), _pixels(1)]), photometric="rgb")
     said = {"transparent.png": "transparent", "grey.png": "mode is L", "palette.png": "mode is P"}
-    said |= {"deep.png": "colour PNG of 16 bits", "float.tif": "8 or 16 bits", "pages.tif": "one page"}
+    said |= {"deep.png": "colour PNG of 16 bits", "float.tif": "8 or 16 bits", "pages.tif": "has 2 pages"}
     for name, match in said.items():
         with pytest.raises(_colour.NotColourError, match=match):
             _colour.read(tmp_path / name)
     tifffile.imwrite(tmp_path / "short.tif", _pixels(0), photometric="rgb")
     Image.fromarray(_pixels(0)).save(tmp_path / "short.png")
-    for name in ("short.tif", "short.png"):
+    for name, said in (("short.tif", "is truncated"), ("short.png", "is no whole PNG")):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) - 60])
-        with pytest.raises(InputError, match=f"{name} is no whole PNG or TIFF"):
+        with pytest.raises(InputError, match=f"{name} {said}"):
             _colour.read(tmp_path / name)
-    with pytest.raises(InputError, match=r"missing\.png is no whole"):
+    with pytest.raises(InputError, match=r"missing\.png cannot be read: No such file"):
         _colour.read(tmp_path / "missing.png")
 
 

@@ -102,11 +102,11 @@ def tiff(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (b"no picture", "not a readable TIFF"),
-        (b"", "not a readable TIFF"),
-        (codec.encode_labels(RNG.integers(0, 9, (64, 64)))[:300], "not a readable TIFF"),
-        (tiff(np.zeros((4, 4), np.float32)), r"float32 \(4, 4\), not a label image"),
-        (tiff(np.zeros((4, 4, 3), np.uint8)), "not a label image"),
+        (b"no picture", "not a TIFF"),
+        (b"", "zero bytes"),
+        (codec.encode_labels(RNG.integers(0, 9, (64, 64)))[:300], "is truncated"),
+        (tiff(np.zeros((4, 4), np.float32)), r"float32 \(4, 4\), not one plane"),
+        (tiff(np.zeros((4, 4, 3), np.uint8)), "not one plane of unsigned integers"),
     ],
 )
 def test_what_is_no_label_image_is_refused(content: bytes, match: str) -> None:

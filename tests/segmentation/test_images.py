@@ -40,27 +40,25 @@ def test_a_truncated_illumination_function_is_named(tmp_path):
         _images.corrected(tmp_path / "x.tif", tmp_path / "f.npy")
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"II*\0\xff\xff\0\0"])
-def test_what_is_no_tiff_is_named(tmp_path, content):
-    (tmp_path / "x.tif").write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.tif is not a whole TIFF"):
+@pytest.mark.parametrize(
+    ("pixels", "options", "match"),
+    [
+        (np.zeros((4, 5, 3), np.uint8), {"photometric": "rgb"}, "is a colour image"),
+        (np.zeros((4, 5), np.float32), {}, "holds float32 pixels"),
+        (np.zeros((2, 4, 5), np.uint8), {"metadata": {"axes": "ZYX"}, "truncate": True}, "is a stack of 2 planes"),
+    ],
+)
+def test_what_is_not_one_grey_plane_is_refused(tmp_path, pixels, options, match):
+    tifffile.imwrite(tmp_path / "x.tif", pixels, **{"photometric": "minisblack", **options})
+    with pytest.raises(InputError, match=rf"x\.tif {match}"):
         _images.read(tmp_path / "x.tif")
 
 
-@pytest.mark.parametrize("compression", [None, "zlib"])
-def test_a_truncated_tiff_is_not_read_as_zeros(tmp_path, compression):
+def test_a_truncated_tiff_is_not_read_as_zeros_and_absence_is_said(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 65536, (64, 64)).astype(np.uint16)
-    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="minisblack", rowsperstrip=8, compression=compression)
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="minisblack", rowsperstrip=8)
     (tmp_path / "x.tif").write_bytes((tmp_path / "x.tif").read_bytes()[:5000])
-    with pytest.raises(InputError, match=r"x\.tif is not a whole TIFF"):
+    with pytest.raises(InputError, match=r"x\.tif is truncated: 5000 of"):
         _images.read(tmp_path / "x.tif")
-
-
-def test_colour_and_float_are_refused_and_absence_is_said(tmp_path):
-    tifffile.imwrite(tmp_path / "c.tif", np.zeros((4, 5, 3), np.uint8), photometric="rgb")
-    tifffile.imwrite(tmp_path / "f.tif", np.zeros((4, 5), np.float32), photometric="minisblack")
-    for name in ("c.tif", "f.tif"):
-        with pytest.raises(InputError, match="not one grey plane"):
-            _images.read(tmp_path / name)
-    with pytest.raises(InputError, match=r"x\.tif is missing"):
-        _images.read(tmp_path / "x.tif")
+    with pytest.raises(InputError, match=r"y\.tif cannot be read: No such file"):
+        _images.read(tmp_path / "y.tif")

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from morphospace import tiffs
 from morphospace.errors import InputError
 
 Planes = NDArray[np.uint8] | NDArray[np.uint16]
@@ -20,22 +20,13 @@ SUFFIXES = {".png", ".tif", ".tiff"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE, _PNG_KIND = slice(16, 24), slice(24, 26)  # where a PNG says width and height; bits of a sample and kind
 _PNG_DEEP = (b"\x10\x02", b"\x10\x06")  # 16 bits, RGB or RGBA
-_RGB = 2  # photometric interpretation of a TIFF
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
+_DAMAGE: tuple[type[Exception], ...] = (
+    *tiffs.DAMAGE,
     SyntaxError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    AttributeError,
-    struct.error,
-    zlib.error,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
+_SOUND = ("not_colour", "multi_page")  # reasons for which a whole TIFF is refused
 
 
 class NotColourError(InputError):
@@ -55,13 +46,17 @@ def read(path: Path) -> Planes:
         When it is missing, truncated or damaged.
     """
     try:
-        data = path.read_bytes()
-        pixels = _png(path, data) if data.startswith(_PNG) else _tiff(path, data)
+        data = tiffs.load(path)
+        pixels = _png(path, data) if data.startswith(_PNG) else tiffs.colour(path, data)
     except NotColourError:
+        raise
+    except tiffs.UnreadableError as error:
+        if error.reason in _SOUND:
+            raise NotColourError(str(error)) from None
         raise
     except _DAMAGE as error:
         said = " ".join(str(error).split())[:120]
-        raise InputError(f"{path} is no whole PNG or TIFF ({said}); copy it again") from None
+        raise InputError(f"{path} is no whole PNG ({said}); copy it again") from None
     if len(pixels) == 4 and (pixels[3] != np.iinfo(pixels.dtype).max).any():
         raise NotColourError(f"{path} has transparent pixels, which were not measured; save it without transparency")
     return np.ascontiguousarray(pixels[:3], dtype=pixels.dtype.newbyteorder("="))
@@ -75,19 +70,6 @@ def _png(path: Path, data: bytes) -> NDArray[Any]:
         if image.mode not in ("RGB", "RGBA"):
             raise NotColourError(f"{path} is no colour image (its mode is {image.mode}); save it as RGB")
         return np.asarray(image).transpose(2, 0, 1)
-
-
-def _tiff(path: Path, data: bytes) -> NDArray[Any]:
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        sound = page.photometric == _RGB and page.dtype in (np.uint8, np.uint16) and page.samplesperpixel in (3, 4)
-        if not sound or len(file.pages) != 1:
-            raise NotColourError(f"{path} is no colour image of one page, RGB, 8 or 16 bits; save it so")
-        ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-        if not ends or max(ends) > len(data) or 0 in page.databytecounts:
-            raise ValueError("it ends before its pixels do")  # tifffile would read zeros
-        pixels: NDArray[Any] = page.asarray()
-        return pixels if page.planarconfig == 2 else pixels.transpose(2, 0, 1)  # 2: each plane on its own
 
 
 def weight(path: Path) -> int:

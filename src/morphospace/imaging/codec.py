@@ -6,8 +6,8 @@ another in channel order.
 """
 
 import io
-import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,23 +15,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from morphospace import tiffs
 from morphospace.errors import InputError
 
 MAX_TILE = 2**26  # pixels of a PNG; the largest tile is 1024 x 1024, planes under one another
 MAX_LABELS = 2**28  # pixels of a label image
-
-# What tifffile lets through on damaged content: its own TiffFileError is a ValueError.
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 
 
 def encode_tile(tile: NDArray[np.uint8]) -> bytes:
@@ -111,11 +99,6 @@ def decode_labels(content: bytes) -> NDArray[np.integer[Any]]:
         When the content is no TIFF, damaged, too large, or no single plane of unsigned integers.
     """
     try:
-        with tifffile.TiffFile(io.BytesIO(content)) as file:
-            page = file.pages[0]
-            if len(page.shape) != 2 or page.dtype not in (np.uint8, np.uint16, np.uint32) or page.size > MAX_LABELS:
-                raise InputError(f"is a picture of {page.dtype} {page.shape}, not a label image")
-            labels: NDArray[np.integer[Any]] = page.asarray()
-    except _DAMAGE as error:
-        raise InputError(f"is not a readable TIFF ({type(error).__name__}: {error})") from None
-    return labels
+        return tiffs.integers(Path("label image"), content, MAX_LABELS)
+    except tiffs.UnreadableError as error:
+        raise InputError(error.detail) from None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from morphospace import tiffs
 from morphospace.errors import InputError
 from morphospace.imaging import codec, composite, crops, flat, nuclei, packs, tiff
 
@@ -135,7 +136,7 @@ def _inside(field: Field, i: int, labels: NDArray[np.integer[Any]], mask: bool) 
 
 
 def _shares(
-    images: list[tiff.Pixels],
+    images: list[tiffs.Pixels],
     lights: list[NDArray[np.float32]],
     where: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> list[NDArray[np.float64]]:
@@ -146,7 +147,7 @@ def _shares(
     ]
 
 
-def _read(field: Field) -> tuple[list[tiff.Pixels], list[NDArray[np.float32]], NDArray[np.integer[Any]]]:
+def _read(field: Field) -> tuple[list[tiffs.Pixels], list[NDArray[np.float32]], NDArray[np.integer[Any]]]:
     """Return the images and illumination functions of an image set, and the labels of its cells, of one size."""
     labels = packs.read_labels(field.labels, field.well, field.site)["Cells"]
     images = [tiff.read(path) for path in field.images]

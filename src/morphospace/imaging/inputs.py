@@ -1,18 +1,16 @@
 """Crops that a person names: PNGs, TIFFs, packs of them, or folders, as tiles of the size that a model wants."""
 
-import io
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from morphospace import tiffs
 from morphospace.errors import InputError
 from morphospace.imaging import codec, crops, packs
-from morphospace.imaging.codec import _DAMAGE
 
 Tile = NDArray[np.uint8]
 
@@ -165,13 +163,9 @@ def _decode(name: str, content: bytes, channels: Sequence[str], size: int) -> Ti
 
 def _tiff(content: bytes, channels: Sequence[str]) -> Tile:
     try:
-        with tifffile.TiffFile(io.BytesIO(content)) as file:
-            series = file.series[0]
-            if series.size > codec.MAX_TILE:
-                raise InputError(f"has {series.size:,} values, more than a tile can have")
-            planes = np.asarray(series.asarray())
-    except _DAMAGE as error:
-        raise InputError(f"is not a readable TIFF ({type(error).__name__}: {error})") from None
+        planes = tiffs.planes(Path("crop.tif"), content, codec.MAX_TILE)
+    except tiffs.UnreadableError as error:
+        raise InputError(error.detail) from None
     if planes.dtype != np.uint8:
         raise InputError(_DEEP.format(bits=8 * planes.dtype.itemsize))
     if planes.ndim == 2:

@@ -1,19 +1,13 @@
 """Images as CellProfiler sees them: float32 in [0, 1], divided by their illumination function."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from morphospace import tiffs
 from morphospace.errors import InputError
-
-# What tifffile logs of a broken file is said by the error that is raised.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
-FULL_SCALE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
 def read(path: Path) -> NDArray[np.float32]:
@@ -26,22 +20,8 @@ def read(path: Path) -> NDArray[np.float32]:
     InputError
         When the file is missing, truncated, or not one grey plane of 8 or 16 bits.
     """
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            if not ends or max(ends) > file.filehandle.size or 0 in page.databytecounts:
-                raise ValueError("it ends before its pixels do")  # tifffile would read zeros
-            pixels: NDArray[Any] = page.asarray()
-            tag = getattr(page, "tags", {}).get("MaxSampleValue")
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; bring it again") from None
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
-        raise InputError(f"{path} is not a whole TIFF ({' '.join(str(error).split())}); bring it again") from None
-    if pixels.ndim != 2 or pixels.dtype.newbyteorder("=") not in FULL_SCALE:
-        raise InputError(f"{path} is {pixels.dtype} {pixels.shape}, not one grey plane of 8 or 16 bits")
-    scale = float(tag.value) if tag is not None else FULL_SCALE[pixels.dtype.newbyteorder("=")]
-    return pixels.astype(np.float32) / np.float32(scale)
+    found = tiffs.grey(path, tiffs.load(path))
+    return found.pixels.astype(np.float32) / np.float32(found.white)
 
 
 def corrected(path: Path, illumination: Path) -> NDArray[np.float32]:

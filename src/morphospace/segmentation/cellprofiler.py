@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from morphospace import tiffs
 from morphospace.errors import EngineError, InputError
 from morphospace.segmentation import _cppipe, _engine, _images, _program
 from morphospace.segmentation._engine import COMPARTMENTS, Function, Group, ImageSet, Labels, Outcome, Settings, narrow
@@ -157,7 +157,7 @@ def _harvest(run: Run, scratch: Path, left: dict[int, ImageSet]) -> Iterator[Out
     for key in finished:
         paths = _paths(run, key)
         if key in left and all(path.is_file() for path in paths):
-            labels = Labels(*(narrow(tifffile.imread(path)) for path in paths))
+            labels = Labels(*(narrow(tiffs.integers(path, tiffs.load(path))) for path in paths))
             _engine.store(scratch, key, labels)
             for path in paths[1:]:  # the first one stays, as the mark of how far the run has come
                 path.unlink()
