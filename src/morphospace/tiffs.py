@@ -164,7 +164,7 @@ def planes(path: Path, data: bytes, most: int) -> NDArray[Any]:
         if series.size > most:
             raise UnreadableError(path, "damaged", f"has {series.size:,} values, more than a tile can have")
         for page in file.pages:
-            _refuse_segments(path, page, len(data))
+            _refuse_segments(path, page.aspage(), len(data))
         return np.asarray(series.asarray())
 
 
@@ -322,7 +322,7 @@ def _whole(path: Path, page: tifffile.TiffPage, size: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
-def _refuse_segments(path: Path, page: tifffile.TiffPage | tifffile.TiffFrame, size: int) -> None:
+def _refuse_segments(path: Path, page: tifffile.TiffPage, size: int) -> None:
     """Refuse what cannot be decoded, and a file that ends before its pixels do, which tifffile reads as zeros."""
     for what, codecs in ((page.compression, tifffile.TIFF.DECOMPRESSORS), (page.predictor, tifffile.TIFF.UNPREDICTORS)):
         try:

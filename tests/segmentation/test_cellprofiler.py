@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
-from morphospace.segmentation import cellprofiler, native
+from morphospace import tiffs
+from morphospace.segmentation import _cppipe, _program, cellprofiler, native
 from morphospace.segmentation._engine import Group, ImageSet, Settings
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
@@ -51,7 +53,7 @@ def test_drawn_fields_have_identical_labels_and_bad_ones_stop_no_other(make, tmp
     for engine in (real, twin):
         assert "no threshold" in engine[4].error or "IdentifySecondaryObjects" in engine[4].error
         assert "P/B02/4" in engine[4].error
-        assert "P_5_dna.tif is not a whole TIFF" in engine[5].error
+        assert "P_5_dna.tif is truncated" in engine[5].error
     assert_identical({k: real[k] for k in (1, 2, 3)}, {k: twin[k] for k in (1, 2, 3)})
 
 
@@ -88,3 +90,44 @@ def test_a_module_that_cellprofiler_lacks_is_noticed(make, tmp_path):
     outcome = next(cellprofiler.segment([make(1)], SMALL, tmp_path / "p.cppipe", tmp_path / "work", 1))
     assert outcome.labels is None
     assert outcome.error.endswith("Could not find the IdentifyWonders module")
+
+
+@pytest.mark.slow
+def test_what_is_said_to_be_unreadable_is_what_cellprofiler_does_not_read(tmp_path):
+    """Every compression that can be written here, and colour maps, through the real LoadData."""
+    ramp = np.arange(65536, dtype=np.uint16)
+    pixels = {n: np.random.default_rng(0).integers(0, 2**n, (48, 64)).astype(f"u{n // 8}") for n in (8, 16)}
+    maps = {8: np.tile(257 * ramp[:256], (3, 1)), 16: np.tile(ramp, (3, 1))}
+    for bits, image in pixels.items():
+        tifffile.imwrite(tmp_path / f"map_{bits}.tif", image, photometric="palette", colormap=maps[bits])
+        for compression in tifffile.COMPRESSION:
+            path = tmp_path / f"{compression.name}_{bits}.tif"
+            try:
+                tifffile.imwrite(path, image, photometric="minisblack", compression=compression, metadata=None)
+            except Exception:  # noqa: BLE001 what imagecodecs cannot write is not tried
+                path.unlink(missing_ok=True)
+    found = {path: tiffs.grey(path, tiffs.load(path)) for path in sorted(tmp_path.glob("*.tif"))}
+    rows = [{"Metadata_Key": path.stem} | cellprofiler._columns({"Channel": path}) for path in found]
+    (run,) = [r for r in _program.supervise(iter([_loading(tmp_path, rows)]), _program.find(), 1) if r.code is not None]
+    assert run.complete
+    assert {"ZSTD_16.tif", "LZW_8.tif", "map_16.tif", "JPEG2000_16.tif"} <= {path.name for path in found}
+    wrong = []
+    for path, image in found.items():
+        said = cellprofiler.unreadable(8 * image.pixels.itemsize, image.compression, image.palette)
+        seen = run.outputs / f"{path.stem}.npy"
+        read = seen.is_file() and np.array_equal(np.load(seen), image.pixels / np.float32(image.white))
+        wrong += [path.name] if read != (said == ("", "")) else []
+    assert wrong == []
+
+
+def _loading(folder: Path, rows: list[dict[str, str]]) -> _program.Run:
+    """Return a run that loads each image, as `illuminate` does, and saves it under its key."""
+    parts = (PIPELINES / "illuminate.cppipe").read_text().split("\n\n")
+    head, load, save = parts[0], *(p for p in parts if p.startswith(("LoadData", "SaveImages")))
+    changes = [
+        _cppipe.Change("SaveImages", "Select the image to save", "Channel"),
+        _cppipe.Change("SaveImages", "Enter single file name", r"\g<Key>"),
+        _cppipe.Change("SaveImages", "When to save", "Every cycle"),
+    ]
+    text = "\n\n".join([head.replace("Count:3", "Count:2"), load, save.replace("module_num:3", "module_num:2")])
+    return _program.Run(folder / "run", _cppipe.changed(text, changes), rows, True)

@@ -76,7 +76,7 @@ def test_a_bad_file_is_named_and_stops_no_other(fake, make, tmp_path):
     found = segment(sets, tmp_path / "work")
     assert found[2].labels is None
     assert "P/B02/2: " in found[2].error
-    assert "P_2_dna.tif is missing" in found[2].error
+    assert "P_2_dna.tif cannot be read: No such file" in found[2].error
     assert found[1].labels
     assert found[3].labels
 

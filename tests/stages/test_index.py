@@ -27,8 +27,9 @@ FOLDER = {
 OUT = [Path(n) for n in ("image_sets.csv", "dropped.csv", "index.json", "metrics.json")]
 
 
-def _params(folder: dict[str, Any], max_dropped: float) -> None:
+def _params(folder: dict[str, Any], max_dropped: float, engine: str = "cellprofiler") -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["segment"]["engine"] = engine
     values |= {"dataset": "folder", "folder": FOLDER | folder, "index": {"max_dropped": max_dropped}}
     Path("params.yaml").write_text(yaml.safe_dump(values))
 
@@ -85,6 +86,7 @@ FAULTS = {
     "rgb": lambda path: _write(path, np.zeros((24, 32, 3), np.uint8), photometric="rgb"),
     "wrong_type": lambda path: _write(path, np.zeros((24, 32), np.float32)),
     "multi_page": lambda path: _write(path, np.zeros((2, 24, 32), np.uint16)),
+    "palette": lambda path: _write(path, photometric="palette", colormap=np.tile(np.arange(65536, dtype="u2"), (3, 1))),
     "unequal_channels": lambda path: _write(path, np.zeros((24, 33), np.uint16)),
     "other_bit_depth": lambda path: _write(path, np.zeros((24, 32), np.uint8)),
 }
@@ -103,6 +105,24 @@ def test_one_bad_file_costs_its_image_set_and_is_named(
     assert f"dropped P A03 1 ({reason})" in caplog.text
     named = "DNA" if reason == "missing_channel" else "P/A03_s1_w2.tif"
     assert named in dropped["Detail"][0]
+
+
+def test_what_the_engine_cannot_read_is_dropped_by_name_and_stops_no_other_plate(plate: Path) -> None:
+    for column in range(1, 9):
+        _write(plate / f"A{column:02d}_s1_w1.tif", compression="zstd")
+        _write(plate.parent / "Q" / f"A{column:02d}_s1_w1.tif")
+        _write(plate.parent / "Q" / f"A{column:02d}_s1_w2.tif")
+    table, dropped, metrics = _run()
+    assert table[schema.PLATE].unique().tolist() == ["Q"]
+    assert metrics["dropped_by_reason"] == {"compression": 8}
+    assert dropped["Detail"][0] == (
+        "P/A01_s1_w1.tif is compressed with ZSTD, which CellProfiler does not read; write it uncompressed, "
+        "or set segment.engine to native"
+    )
+    _params({}, 0.5, "native")
+    table, dropped, _ = _run()
+    assert len(table) == 16
+    assert dropped.empty
 
 
 def test_a_field_of_another_size_than_its_plate_is_dropped(plate: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_file_that_the_index_accepted_but_an_engine_cannot_read_is_named(lit):
     lit.reindex()
     lit.setting("max_failed", 0.5)
     lit.segment()
-    assert f"{bad} is not a whole TIFF" in pd.read_csv(lit.root / "objects/failed.csv")["Reason"][0]
+    assert f"{bad} is truncated" in pd.read_csv(lit.root / "objects/failed.csv")["Reason"][0]
 
 
 def test_too_many_failures_stop_the_stage_and_leave_nothing(lit):

@@ -7,6 +7,7 @@ An engine is a module with two functions::
 
 Both yield results as they are ready, in any order, and find what an interrupted run left in `scratch`. An engine that
 says ``FINDS_CELLS = False`` looks at no stain: it takes each field for one object, and there is nothing to compare.
+One that cannot read every greyscale TIFF that the project can has a third, ``unreadable(bits, compression, palette)``.
 """
 
 import fcntl
@@ -89,6 +90,24 @@ class Settings:
 def finds_cells(engine: ModuleType) -> bool:
     """Whether an engine tells cells apart, by the stains that the parameters name."""
     return bool(getattr(engine, "FINDS_CELLS", True))
+
+
+def unreadable(engine: ModuleType, bits: int, compression: str, palette: bool) -> tuple[str, str]:
+    """Return in a word and in a sentence why an engine cannot read an image that others can; '' where it can.
+
+    Parameters
+    ----------
+    engine
+        A module of this folder.
+    bits
+        Of a pixel: 8 or 16.
+    compression
+        As TIFF names it: NONE, LZW, ZSTD.
+    palette
+        Whether the image has a (grey) colour map.
+    """
+    refuse = getattr(engine, "unreadable", None)
+    return refuse(bits, compression, palette) if refuse else ("", "")
 
 
 @contextmanager

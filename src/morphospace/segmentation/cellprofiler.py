@@ -21,8 +21,26 @@ from morphospace.segmentation._program import Run
 
 SHARD = 24  # image sets a process, at most: its memory grows by 5 MB each, and its start costs 2 seconds
 HOPELESS = 8  # failures in a row without one success, after which the program itself must be at fault
+# What LoadData of CellProfiler 4.2.8.1 was seen to read as we do, in strips and tiles; it fails on LZMA, ZSTD, LERC,
+# PNG, JPEGXL, JPEGXR and JPEG_LOSSY, and so on whatever comes next.
+COMPRESSIONS = {"NONE", "LZW", "PACKBITS", "DEFLATE", "ADOBE_DEFLATE", "JPEG"}
+COMPRESSIONS |= {"JPEG2000", "JPEG_2000_LOSSY", "APERIO_JP2000_RGB", "APERIO_JP2000_YCBC"}
 
 log = logging.getLogger(__name__)
+
+
+def unreadable(bits: int, compression: str, palette: bool) -> tuple[str, str]:
+    """Return why CellProfiler cannot read an image; see `_engine.unreadable`.
+
+    One image that it cannot read would end the illumination of its plate, and with it the run.
+    """
+    if compression not in COMPRESSIONS:
+        what = f"is compressed with {compression}, which CellProfiler does not read; write it uncompressed"
+        return "compression", f"{what}, or set segment.engine to native"
+    if palette and bits == 16:  # a grey colour map of 8 bits it ignores, as we do
+        what = "has a colour map of 16 bits, which CellProfiler takes for colour; save it as greyscale"
+        return "palette", f"{what}, or set segment.engine to native"
+    return "", ""
 
 
 def illuminate(groups: Sequence[Group], pipeline: Path, scratch: Path, jobs: int) -> Iterator[Function]:

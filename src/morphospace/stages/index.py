@@ -1,11 +1,12 @@
 """List the image sets, joined with what is known of them, and drop what cannot be used."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from morphospace.datasets import _colour
 from morphospace.errors import InputError
 from morphospace.imaging import quality, tiff
 from morphospace.reporting.clock import clock
+from morphospace.segmentation._engine import unreadable
 
 logger = logging.getLogger(__name__)
 _LINES = 20  # dropped image sets that are named in the log; dropped.csv names all
@@ -37,15 +39,16 @@ def run(
 ) -> None:
     """List the image sets with compound, concentration, mechanism, control type and batch.
 
-    Every image is read once, whole: a truncated file, a missing channel, channels of unequal size, or another size or
-    bit depth than the rest of the plate cost their image set and no other one.
+    Every image is read once, whole: a truncated file, a missing channel, channels of unequal size, another size or
+    bit depth than the rest of the plate, or a kind of file that the segmentation engine does not read cost their image
+    set and no other one.
     """
     options = params.load()
     with clock("index", timings, image_sets, dropped) as tally:
         found, refused = registry.load("datasets", options.dataset).index(raw, **options.dataset_options)
         found = schema.check(wells.named(found, "the image list"), schema.METADATA, "the image list", _KEY)
         _report_names(found)
-        kept, images, bad = _inspect(raw, found)
+        kept, images, bad = _inspect(raw, found, registry.load("segmentation", options.segment.engine))
         _report(bad)
         _write_csv(image_sets, kept)
         _write_csv(dropped, pd.concat([bad, refused]).sort_values(tables.DROPPED))
@@ -55,11 +58,11 @@ def run(
         _check_files(found, refused, options.index.max_dropped, dropped)
 
 
-def _inspect(raw: Path, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _inspect(raw: Path, found: pd.DataFrame, engine: ModuleType) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return the image sets in use, with digests; their images' properties; and the dropped image sets."""
     names = quality.refuse_names(found)
     opened = found[names["Reason"] == ""]
-    images = quality.collect(_read_all(raw, opened))
+    images = quality.collect(_usable(engine, _read_all(raw, opened)))
     verdicts = pd.concat([names[names["Reason"] != ""], quality.refuse_images(opened, images)])
     bad = verdicts[verdicts["Reason"] != ""].sort_index()
     bad.insert(0, "Source", [" ".join(key) for key in found.loc[bad.index, _KEY].to_numpy()])
@@ -87,6 +90,15 @@ def _read_all(raw: Path, opened: pd.DataFrame) -> Iterable[tuple[int, str, str, 
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             done = list(track(pool.map(inspect, names, chunksize=8), "Reading images", **shown))
     return [(row, channel, file, found) for (row, channel, file), found in zip(todo, done, strict=True)]
+
+
+def _usable(
+    engine: ModuleType, images: Iterable[tuple[int, str, str, tiff.Inspection]]
+) -> Iterator[tuple[int, str, str, tiff.Inspection]]:
+    """Yield the inspections, with the reason of the segmentation engine where it cannot read an image."""
+    for row, channel, file, found in images:
+        refused = ("", "") if found.reason else unreadable(engine, found.bits, found.compression, found.palette)
+        yield row, channel, file, found._replace(reason=refused[0], detail=refused[1]) if refused[0] else found
 
 
 def _inspect_one(raw: Path, file: str) -> tiff.Inspection:
