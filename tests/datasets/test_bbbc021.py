@@ -306,9 +306,9 @@ def test_options_that_cannot_work_are_refused(options: dict[str, object]) -> Non
         bbbc021.Options(**options)
 
 
-def _link() -> zipfile.ZipInfo:
+def _special(mode: int) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo("p/a.tif")
-    info.external_attr = 0o120777 << 16
+    info.external_attr = mode << 16
     return info
 
 
@@ -317,7 +317,8 @@ HOSTILE = {
     "absolute": (("/tmp/a.tif", b"x"), "leaves its folder"),
     "drive": (("C:/a.tif", b"x"), "leaves its folder"),
     "backslash": (("p\\..\\a.tif", b"x"), "leaves its folder"),
-    "link": ((_link(), b"/etc/passwd"), "a link"),
+    "link": ((_special(0o120777), b"/etc/passwd"), "a link"),
+    "named pipe": ((_special(0o010644), b""), "a link or a device"),
     "bomb": (("p/a.tif", bytes(20 << 20)), "swell to 20,971,520"),
 }
 
@@ -332,6 +333,22 @@ def test_a_hostile_archive_is_refused_whole(tmp_path: Path, case: str) -> None:
         _archive.extract_images(path, tmp_path / "out" / "p", lambda name: True)
     assert not (tmp_path / "out").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_many_small_members_are_a_bomb_too_and_found_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(_zip(*((f"p/{n}.tif", bytes(1 << 20)) for n in range(20))))
+    monkeypatch.setattr(_archive.zipfile.ZipFile, "testzip", lambda self: pytest.fail("a bomb was read"))
+    for use in (bbbc021._check_archive, lambda p: _archive.extract_images(p, tmp_path / "p", lambda name: True)):
+        with pytest.raises(InputError, match=r"bytes that swell to 20,971,520 in 20 members"):
+            use(path)
+    assert not (tmp_path / "p").exists()
+    monkeypatch.setattr(_archive, "_MAX_TOTAL", 100)
+    path.write_bytes(_zip(("p/a.tif", _tiff())))
+    with pytest.raises(InputError, match="in 1 members"):
+        _archive.check(path)
 
 
 def test_an_archive_is_refused_for_duplicates_emptiness_and_a_full_disk(

@@ -2,7 +2,9 @@
 
 import logging
 import math
+import os
 import re
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +52,7 @@ def test_images_are_copied_at_their_paths_without_junk_and_links_out(
         (root / junk).write_text("x")
     raw = _fetched(tmp_path, root)
     files = sorted(p.relative_to(raw).as_posix() for p in raw.rglob("*") if p.is_file())
-    assert files == ["A01_s1_w2.TIFF", "a b/ü'\"/A01_s1_w1.tif"]
+    assert files == ["A01_s1_w2.TIFF", "a b/ü'\"/A01_s1_w1.tif", "left_out.csv"]
     assert (raw / files[1]).read_bytes() == (root / files[1]).read_bytes()
     assert "left out 2 links that leave the folder" in caplog.text
     assert "left out 1 files that are not TIFF (first: notes.txt)" in caplog.text
@@ -60,6 +62,43 @@ def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
     root = _plate(tmp_path / "in")
     (root / "A03_s1_w1.tif").symlink_to(root / "A01_s1_w1.tif")
     assert not (_fetched(tmp_path, root) / "A03_s1_w1.tif").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"pattern": r"(?P<site>[A-Z0-9]+)_s1_w1", "channels": ["Red=R"]}], ids=["grey", "colour"]
+)
+def test_what_is_no_file_is_left_out_by_name_and_never_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    root = _plate(tmp_path / "in", "A01_s1_w1.tif", "A05_s1_w1.tif", "A06_s1_w1.tif/A07_s1_w1.tif")
+    if options:
+        for path in (p for p in root.rglob("*.tif") if p.is_file()):
+            tifffile.imwrite(path, np.zeros((4, 5, 3), np.uint8), photometric="rgb")
+    os.mkfifo(root / "A02_s1_w1.tif")
+    (root / "A03_s1_w1.tif").symlink_to(root / "gone.tif")
+    (root / "A04_s1_w1.tif").symlink_to(root / "A08_s1_w1.tif")
+    (root / "A08_s1_w1.tif").symlink_to(root / "A04_s1_w1.tif")
+    (root / "A09_s1_w1.tif").symlink_to(root / "A06_s1_w1.tif")
+    with socket.socket(socket.AF_UNIX) as opened:
+        monkeypatch.chdir(root)  # the path of a socket is short
+        opened.bind("B01_s1_w1.tif")
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "A05" not in str(path) and allowed(path, mode))
+    raw = _fetched(tmp_path, root, **options)
+    kept = {p.relative_to(raw).as_posix() for p in raw.rglob("*.tif") if p.is_file()}
+    end = "/R.tif" if options else ""
+    assert kept == {f"A01_s1_w1.tif{end}", f"A06_s1_w1.tif/A07_s1_w1.tif{end}"}
+    for said in (
+        "2 named pipes, sockets or devices (first: A02_s1_w1.tif)",
+        "3 links that lead nowhere (first: A03_s1_w1.tif)",
+        "1 links to folders (first: A09_s1_w1.tif)",
+        "1 files that cannot be read (first: A05_s1_w1.tif)",
+    ):
+        assert f"left out {said}" in caplog.text
+    _, dropped = folder.index(raw, **{**TWO, **options, "root": str(root)})
+    listed = dropped[dropped["Reason"] == "left_out"].set_index("Source")["Detail"]
+    assert listed["A02_s1_w1.tif"] == "was left out with named pipes, sockets or devices"
+    assert len(listed) == 7
 
 
 @pytest.mark.parametrize(

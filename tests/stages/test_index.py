@@ -142,6 +142,7 @@ def test_an_unsafe_site_and_a_link_out_are_dropped(plate: Path, tmp_path: Path) 
     assert dropped[["Source", "Reason"]].to_numpy().tolist() == [
         ["P A03 ..x", "unsafe_name"],
         ["P A04 1", "missing_channel"],
+        ["P/A04_s1_w1.tif", "left_out"],
     ]
     assert len(table) == 7
 

@@ -11,8 +11,10 @@ from morphospace.errors import InputError
 
 _SUFFIXES = {".tif", ".tiff"}
 _MAX_MEMBER = 256 << 20  # bytes; a field of BBBC021 has 2.6 MB
-_MAX_RATIO = 100  # bytes out of one byte of a member, above _FREE
+_MAX_TOTAL = 64 << 30  # bytes of all members; a plate of BBBC021 has 1.9 GB
+_MAX_RATIO = 100  # bytes out of one byte of a member, or of the whole archive, above _FREE
 _FREE = 16 << 20
+_ORDINARY = (0, stat.S_IFREG, stat.S_IFDIR)  # kinds of a member; 0: it does not say
 
 
 def extract_images(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> int:
@@ -30,13 +32,13 @@ def extract_images(archive: Path, folder: Path, wanted: Callable[[str], bool]) -
     Raises
     ------
     InputError
-        When any member is absolute, climbs with ``..``, is a link, encrypted, far larger than its ZIP, or there
-        twice; when nothing is wanted; when the disk is too small. Nothing is written then.
+        As `check`; when a name is there twice; when nothing is wanted; when the disk is too small. Nothing is written
+        then.
     """
+    check(archive)
     with zipfile.ZipFile(archive) as opened:
         members: dict[str, zipfile.ZipInfo] = {}
         for member in opened.infolist():
-            _refuse(archive, member)
             name = PurePosixPath(member.filename).name
             if member.is_dir() or _is_junk(member.filename) or not wanted(name):
                 continue
@@ -53,6 +55,37 @@ def extract_images(archive: Path, folder: Path, wanted: Callable[[str], bool]) -
     return len(members)
 
 
+def check(archive: Path) -> None:
+    """Look through the list of members, before a byte of them is unpacked.
+
+    Parameters
+    ----------
+    archive
+        A file that says it is a ZIP; one that is none passes, for `_download.check_zip` to name.
+
+    Raises
+    ------
+    InputError
+        When a member is absolute, climbs with ``..``, is no ordinary file, or is encrypted; when one member, or all of
+        them together, swell far beyond what the archive holds, as members that share their bytes do.
+    """
+    if not zipfile.is_zipfile(archive):
+        return
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = opened.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return
+    for member in members:
+        _refuse(archive, member)
+    total, size = sum(m.file_size for m in members), archive.stat().st_size
+    if total > _MAX_TOTAL or total > max(_FREE, _MAX_RATIO * size):
+        raise InputError(
+            f"{archive.name} has {size:,} bytes that swell to {total:,} in {len(members):,} members; "
+            "the archive is hostile, nothing is used"
+        )
+
+
 def _refuse(archive: Path, member: zipfile.ZipInfo) -> None:
     """Refuse an archive for one bad member: its other members are no better."""
     name = member.filename
@@ -61,8 +94,8 @@ def _refuse(archive: Path, member: zipfile.ZipInfo) -> None:
         raise InputError(
             f"{archive.name} holds {name!r}, which leaves its folder; the archive is hostile, nothing is used"
         )
-    if stat.S_ISLNK(member.external_attr >> 16):
-        raise InputError(f"{archive.name} holds {name!r}, a link; the archive is hostile, nothing is used")
+    if stat.S_IFMT(member.external_attr >> 16) not in _ORDINARY:
+        raise InputError(f"{archive.name} holds {name!r}, a link or a device; the archive is hostile, nothing is used")
     if member.flag_bits & 1:
         raise InputError(f"{archive.name} holds {name!r}, encrypted; fetch an open archive")
     bomb = member.file_size > max(_FREE, _MAX_RATIO * member.compress_size)

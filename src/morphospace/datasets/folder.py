@@ -5,11 +5,13 @@ green and blue plane are the channels; `fetch` writes each as a grey TIFF, so th
 channel.
 """
 
+import errno
 import fcntl
 import logging
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 LICENCE = "that of the images in your folder, which morphospace does not know"
 METADATA_CSV = "metadata.csv"  # the copy of the user's table beside the images
+LEFT_OUT_CSV = "left_out.csv"  # what is named as an image and could not be copied, for `index` to list
 _SUFFIXES = {".tif", ".tiff"}
 _JUNK = {"thumbs.db", "desktop.ini"}
 _GROUPS = {"plate", "well", "row", "column", "site", "channel"}
@@ -122,7 +125,7 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
     table = places.of_user(chosen.metadata)
     if chosen.metadata:  # refused now rather than after all is copied
         _metadata.canonical(_metadata.read_table(table), table.name)
-    found = _images(root, chosen.colour)
+    found, left = _images(root, chosen.colour)
     _require_match(root, found, chosen.pattern)
     planes = {name for name in found if chosen.colour and re.search(chosen.pattern, name)}
     need = sum(_colour.weight(root / name) if name in planes else (root / name).stat().st_size for name in found)
@@ -138,6 +141,8 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
             _copy(root / name, target / name)
     if planes and refused == len(planes):
         raise InputError(f"no file of {root} that folder.pattern matches is a colour image; see the lines above")
+    if left:
+        pd.DataFrame(left, columns=tables.DROPPED).to_csv(target / LEFT_OUT_CSV, index=False, lineterminator="\n")
     if chosen.metadata:
         # A fixed name; read_table unpacks by suffix.
         shutil.copyfile(table, target / (METADATA_CSV + (".gz" if table.suffix == ".gz" else "")))
@@ -152,11 +157,11 @@ def index(raw: Path, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         When nothing matches, two files are the same channel of the same site, or the metadata match no image set.
     """
     chosen = Options(**values)
-    found = _images(raw, chosen.colour)
+    found, left = _images(raw, chosen.colour)
     files = [_colour.packed(file) if chosen.colour else (file, "") for file in found]
     _require_match(raw, [source for source, _ in files], chosen.pattern)
     sets: dict[tuple[str, str, str], dict[str, str]] = {}
-    dropped: list[tuple[str, str, str]] = []
+    dropped = _left_out(raw) + left
     names = {text: name for name, text in chosen.texts.items()}
     for file, (source, plane) in zip(found, files, strict=True):
         match = re.search(chosen.pattern, source)
@@ -187,24 +192,52 @@ def index(raw: Path, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, _metadata.dropped(dropped)
 
 
-def _images(root: Path, colour: bool) -> list[str]:
-    """Return the relative paths of the images below a folder, sorted; say what else was there."""
-    images, other, links = [], [], []
+def _images(root: Path, colour: bool) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """Return the relative paths of the images below a folder, sorted, and rows of what is named as one but left out."""
+    images: list[str] = []
+    left: dict[str, list[str]] = {}
     suffixes, kind = (_colour.SUFFIXES, "PNG or TIFF") if colour else (_SUFFIXES, "TIFF")
     for name in _walk(root):
         path = root / name
-        if path.is_symlink() and not tables.is_inside(root, path):
-            links.append(name)
+        if what := _odd(root, path):
+            left.setdefault(what, []).append(name)
         elif path.suffix.lower() in suffixes:
             images.append(name)
-        elif path.name != METADATA_CSV and path.name != METADATA_CSV + ".gz":
-            other.append(name)
-    for what, names in (("links that leave the folder", links), (f"files that are not {kind}", other)):
-        if names:
-            logger.warning("%s: left out %d %s (first: %s)", root, len(names), what, names[0])
+        elif path.name not in (METADATA_CSV, METADATA_CSV + ".gz", LEFT_OUT_CSV):
+            left.setdefault(f"files that are not {kind}", []).append(name)
+    for what, names in left.items():
+        logger.warning("%s: left out %d %s (first: %s)", root, len(names), what, names[0])
     if not images:
         raise InputError(f"{root} has no {' or '.join(sorted(suffixes))} file; correct folder.root")
-    return images
+    odd = [(n, "left_out", f"was left out with {w}") for w, names in left.items() for n in names]
+    return images, sorted(row for row in odd if Path(row[0]).suffix.lower() in suffixes)
+
+
+def _left_out(raw: Path) -> list[tuple[str, str, str]]:
+    """Return what `fetch` could not copy, as rows of what was dropped."""
+    path = raw / LEFT_OUT_CSV
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return [(str(source), str(reason), str(detail)) for source, reason, detail in table[tables.DROPPED].to_numpy()]
+
+
+def _odd(root: Path, path: Path) -> str:
+    """Return what a thing in a folder is that cannot be copied as a file; '' of one that can."""
+    try:
+        if path.is_symlink() and not tables.is_inside(root, path):
+            return "links that leave the folder"
+        kind = path.stat().st_mode
+    except (FileNotFoundError, RuntimeError):  # a circle is a RuntimeError in Python 3.11 and 3.12
+        return "links that lead nowhere"
+    except OSError as error:
+        circle = error.errno == errno.ELOOP
+        return "links that lead nowhere" if circle else "files that cannot be read"
+    if stat.S_ISDIR(kind):  # a link to a folder within: its files are met on their own way
+        return "links to folders"
+    if not stat.S_ISREG(kind):
+        return "named pipes, sockets or devices"
+    return "" if os.access(path, os.R_OK) else "files that cannot be read"
 
 
 def _walk(root: Path) -> Iterator[str]:
