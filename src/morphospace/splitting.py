@@ -134,6 +134,34 @@ def verify(splits: pd.DataFrame, cells: pd.DataFrame, by: str) -> dict[str, Any]
     }
 
 
+def refuse_identical(splits: pd.DataFrame, images: pd.DataFrame) -> int:
+    """Return how many pictures are there more than once among the image sets of `splits`, none on two sides.
+
+    Parameters
+    ----------
+    splits
+        ``splits.csv``: one row an image set.
+    images
+        From `tables.read_identical`.
+
+    Raises
+    ------
+    LeakError
+        Naming the first two images that are the same and stand on two sides.
+    """
+    placed = images.merge(splits[[*IMAGE_SET_KEY, SPLIT]], on=IMAGE_SET_KEY)
+    sides = placed.groupby("Picture", sort=False)[SPLIT].nunique()
+    if leaking := sides.index[sides > 1].tolist():
+        first = placed[placed["Picture"] == leaking[0]].drop_duplicates(SPLIT)
+        one, other = (f"{image['File']} ({image[SPLIT]})" for image in first.head(2).to_dict("records"))
+        raise LeakError(
+            f"{one} and {other} are the same picture ({len(leaking)} such pictures in identical.csv): what is measured "
+            "on one side was seen on the other; remove one of the two images, or choose a split.by that keeps their "
+            "wells together, and run `dvc repro`"
+        )
+    return int((placed["Picture"].value_counts() > 1).sum())
+
+
 def read(path: Path) -> pd.DataFrame:
     """Return ``splits.csv``, every column text.
 

@@ -9,6 +9,7 @@ from morphospace import schema
 from morphospace.errors import InputError
 
 DROPPED = ["Source", "Reason", "Detail"]  # columns of dropped.csv
+IDENTICAL = ["Picture", *schema.IMAGE_SET_KEY, "Channel", "File"]  # columns of identical.csv
 
 
 def read_image_sets(path: Path) -> pd.DataFrame:
@@ -44,6 +45,25 @@ def read_image_sets(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}, line {wrong[0] + 2}: concentration {value!r} is not a number")
     table[schema.CONCENTRATION] = number
     return table
+
+
+def read_identical(path: Path) -> pd.DataFrame:
+    """Return the table of images that are there more than once, every column text; rows of one Picture are the same.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or is not a table.
+    SchemaError
+        When a column is missing.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; run `dvc repro index`") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a table: {error}; run `dvc repro -f index`") from None
+    return schema.check(table, IDENTICAL, str(path))
 
 
 def read_parquet(path: Path, stage: str) -> pd.DataFrame:

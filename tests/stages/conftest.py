@@ -75,7 +75,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
         (root / "raw").mkdir()
         synthetic.fetch(root / "raw", 1, plates=1, wells=2, sites=2, height=256, width=320, cells=12)
-        index.run(root / "raw", *(root / p for p in ("image_sets.csv", "dropped.csv", "t.json", "index.json")))
+        index.run(
+            root / "raw", *(root / p for p in ("image_sets.csv", "dropped.csv", "same.csv", "t.json", "index.json"))
+        )
     return root
 
 

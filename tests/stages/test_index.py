@@ -24,7 +24,7 @@ FOLDER = {
     "metadata": "",
     "plate": "",
 }
-OUT = [Path(n) for n in ("image_sets.csv", "dropped.csv", "index.json", "metrics.json")]
+OUT = [Path(n) for n in ("image_sets.csv", "dropped.csv", "identical.csv", "index.json", "metrics.json")]
 
 
 def _params(folder: dict[str, Any], max_dropped: float, engine: str = "cellprofiler") -> None:
@@ -55,7 +55,7 @@ def plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _run() -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     index.run(Path("raw"), *OUT)
     dropped = pd.read_csv("dropped.csv", dtype=str, keep_default_na=False)
-    return tables.read_image_sets(OUT[0]), dropped, json.loads(OUT[3].read_text())
+    return tables.read_image_sets(OUT[0]), dropped, json.loads(OUT[4].read_text())
 
 
 def test_a_sound_plate_is_listed_whole_with_digests(plate: Path) -> None:
@@ -69,9 +69,9 @@ def test_a_sound_plate_is_listed_whole_with_digests(plate: Path) -> None:
 
 def test_the_same_images_give_the_same_bytes(plate: Path) -> None:
     _run()
-    first = [p.read_bytes() for p in (OUT[0], OUT[1], OUT[3])]
+    first = [p.read_bytes() for p in (OUT[0], OUT[1], OUT[2], OUT[4])]
     _run()
-    assert first == [p.read_bytes() for p in (OUT[0], OUT[1], OUT[3])]
+    assert first == [p.read_bytes() for p in (OUT[0], OUT[1], OUT[2], OUT[4])]
 
 
 def _truncate(path: Path) -> None:
@@ -125,6 +125,41 @@ def test_what_the_engine_cannot_read_is_dropped_by_name_and_stops_no_other_plate
     assert dropped.empty
 
 
+def _noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 4096, (24, 32)).astype(np.uint16) << 4
+
+
+def test_one_image_in_two_places_is_named_once_and_counted(plate: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number, path in enumerate(sorted(plate.glob("*.tif"))):
+        _write(path, _noise(number))
+    for name in ("A01_s1_w1", "A01_s1_w2", "A02_s1_w1", "A03_s1_w1"):  # of one value: equal by nature
+        _write(plate / f"{name}.tif", np.full((24, 32), 16, np.uint16))
+    assert _run()[2]["identical_images"] == 0
+    assert "the same picture" not in caplog.text
+    assert len(pd.read_csv("identical.csv")) == 0
+    for name in ("A04_s1_w2", "A07_s1_w1"):  # two channels and a well, in three ways to store them
+        _write(
+            plate / f"{name}.tif", tifffile.imread(plate / "A04_s1_w1.tif"), compression="lzw" if "w2" in name else None
+        )
+    with caplog.at_level(logging.WARNING):
+        assert _run()[2]["identical_images"] == 3
+    (line,) = [r.getMessage() for r in caplog.records if "the same picture" in r.getMessage()]
+    assert line.startswith(
+        "3 images are the same picture as another, first P/A04_s1_w2.tif and P/A04_s1_w1.tif (of two chann"
+    )
+    found = tables.read_identical(OUT[2])
+    assert found[[schema.WELL, "Channel"]].to_numpy().tolist() == [["A04", "DNA"], ["A04", "GFP"], ["A07", "GFP"]]
+    assert found["Picture"].nunique() == 1
+
+
+def test_images_that_state_several_values_for_white_are_named(plate: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _write(plate / "A03_s1_w2.tif", extratags=[(281, 3, 1, 65520, True)])
+    with caplog.at_level(logging.WARNING):
+        _run()
+    assert "1 channels of plates state several largest grey values" in caplog.text
+    assert "first DNA of P: 65520 to 65535" in caplog.text
+
+
 def test_a_field_of_another_size_than_its_plate_is_dropped(plate: Path) -> None:
     for channel in "12":
         _write(plate / f"A03_s1_w{channel}.tif", np.zeros((24, 33), np.uint16))
@@ -161,7 +196,7 @@ def test_too_many_dropped_stop_the_run_but_are_listed(plate: Path, caplog: pytes
     with pytest.raises(InputError, match=r"5 of 8 image sets were dropped, more than index.max_dropped allows \(0.5\)"):
         index.run(Path("raw"), *OUT)
     assert len(pd.read_csv("dropped.csv")) == 5
-    assert not OUT[2].exists()
+    assert not OUT[3].exists()
 
 
 @pytest.mark.parametrize(("limit", "stops"), [(0.5, False), (0.49, True)])

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from morphospace import params, schema, splitting
-from morphospace.errors import InputError, SchemaError
+from morphospace import params, schema, splitting, tables
+from morphospace.errors import InputError, LeakError, SchemaError
 from morphospace.stages import split
+
+PATHS = ("crops.parquet", "identical.csv", "splits.csv", "timings.json", "split.json")
 
 
 def crops(wells: int = 12) -> pd.DataFrame:
@@ -27,12 +29,17 @@ def crops(wells: int = 12) -> pd.DataFrame:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def run(table: pd.DataFrame, **options: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+    def run(
+        table: pd.DataFrame, identical: pd.DataFrame | None = None, **options: Any
+    ) -> tuple[pd.DataFrame, dict[str, Any]]:
         values = {"by": "well", "stratify": "moa", "train": 0.6, "validation": 0.2, "test": 0.2} | options
         chosen = SimpleNamespace(seed=1, split=params.Split.model_validate(values))
         monkeypatch.setattr(params, "load", lambda: chosen)
         table.to_parquet(tmp_path / "crops.parquet")
-        split.run(*(tmp_path / n for n in ("crops.parquet", "splits.csv", "timings.json", "split.json")))
+        (pd.DataFrame(columns=tables.IDENTICAL) if identical is None else identical).to_csv(
+            tmp_path / "identical.csv", index=False
+        )
+        split.run(*(tmp_path / n for n in PATHS))
         return splitting.read(tmp_path / "splits.csv"), json.loads((tmp_path / "split.json").read_text())
 
     return run
@@ -43,7 +50,9 @@ def test_only_image_sets_with_kept_crops_take_part_and_their_cells_are_counted(r
     assert len(splits) == 11
     assert "A12" not in set(splits[schema.WELL])
     assert sum(certificate["cells"].values()) == 33
-    assert list(certificate) == ["by", "stratify", "asked", "required", "groups", "cells", "levels", "notes"]
+    keys = ["by", "stratify", "asked", "required", "groups", "cells", "levels", "notes", "identical_pictures"]
+    assert list(certificate) == keys
+    assert certificate["identical_pictures"] == 0
     assert certificate["asked"] == {"train": 0.6, "validation": 0.2, "test": 0.2}
     assert json.loads((tmp_path / "timings.json").read_text())["items"] == 11
 
@@ -76,6 +85,31 @@ def test_a_table_that_cannot_be_divided_is_refused_and_nothing_is_written(run: A
     with pytest.raises(SchemaError, match="more than once"):
         run(pd.concat([crops(), crops()], ignore_index=True))
     with pytest.raises(InputError, match=r"gone\.parquet is missing"):
-        split.run(tmp_path / "gone.parquet", *(tmp_path / n for n in ("splits.csv", "timings.json", "split.json")))
+        split.run(tmp_path / "gone.parquet", *(tmp_path / n for n in PATHS[1:]))
     assert not (tmp_path / "splits.csv").exists()
     assert not (tmp_path / "split.json").exists()
+
+
+def test_one_picture_on_two_sides_is_refused_and_on_one_side_counted(run: Any, tmp_path: Path) -> None:
+    splits, _ = run(crops())
+    sides = splits.groupby(schema.SPLIT)[schema.WELL].agg(list)
+    assert len(sides["train"]) > 1
+
+    def same(*wells: str) -> pd.DataFrame:
+        rows = [["abc", "P1", well, "1", "DNA", f"P1/{well}.tif"] for well in wells]
+        return pd.DataFrame(rows, columns=tables.IDENTICAL)
+
+    train, test = sides["train"], sides["test"]
+    assert run(crops(), same(*train[:2]))[1]["identical_pictures"] == 1
+    assert run(crops(), same(train[0], "A12"))[1]["identical_pictures"] == 0  # A12 has no kept crop
+    for name in ("splits.csv", "split.json"):
+        (tmp_path / name).unlink()
+    with pytest.raises(LeakError, match=rf"P1/{train[0]}\.tif \(train\) and P1/{test[0]}\.tif \(test\) are the same"):
+        run(crops(), same(train[0], test[0]))
+    assert not (tmp_path / "splits.csv").exists()
+    (tmp_path / "identical.csv").write_text("a,b\n")
+    with pytest.raises(SchemaError, match=r"identical\.csv lacks Picture"):
+        split.run(*(tmp_path / n for n in PATHS))
+    (tmp_path / "identical.csv").unlink()
+    with pytest.raises(InputError, match=r"identical\.csv is missing; run `dvc repro index`"):
+        split.run(*(tmp_path / n for n in PATHS))

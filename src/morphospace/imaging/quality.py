@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from morphospace import files, schema
+from morphospace import files, schema, tables
 from morphospace.imaging.tiff import Inspection
 
 _SATURATED = 0.001  # share of an image's pixels at its highest value from which on it is flagged
@@ -101,6 +101,51 @@ def _refuse_set(images: pd.DataFrame) -> tuple[str, str]:
     if len(images[["width", "height"]].drop_duplicates()) > 1:
         return "unequal_channels", "channels differ in size: " + ", ".join(sizes)
     return "", ""
+
+
+def identical(image_sets: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the images that are there more than once, pixel by pixel, whatever their compression.
+
+    Images of one value are equal by nature, and are left out.
+
+    Parameters
+    ----------
+    image_sets
+        With unique index.
+    found
+        From `collect`, of these image sets.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `tables.IDENTICAL`; at least two rows for each Picture, sorted by place.
+    """
+    varied = found[~found["constant"].astype(bool)]
+    twice = varied[varied.duplicated("picture", keep=False)]
+    places = image_sets.loc[twice["Row"], schema.IMAGE_SET_KEY].reset_index(drop=True)
+    named = twice[["picture", "Channel", "File"]].rename(columns={"picture": "Picture"}).reset_index(drop=True)
+    table = pd.concat([places, named], axis=1)[tables.IDENTICAL]
+    return table.sort_values([*schema.IMAGE_SET_KEY, "Channel"], ignore_index=True)
+
+
+def scales(image_sets: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the channels of plates whose images of one depth state several values for white.
+
+    Parameters
+    ----------
+    image_sets
+        With unique index.
+    found
+        From `collect`, of these image sets.
+
+    Returns
+    -------
+    DataFrame
+        Columns Plate, Channel, bits, min and max (grey values).
+    """
+    placed = found.assign(Plate=found["Row"].map(image_sets[schema.PLATE]))
+    whites = placed.groupby(["Plate", "Channel", "bits"])["white"].agg(["min", "max"]).reset_index()
+    return whites[whites["min"] < whites["max"]].reset_index(drop=True)
 
 
 def summarize(found: pd.DataFrame) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def run(
         Path, typer.Argument(help="CSV to write: one row an image set, for CellProfiler's LoadData.")
     ],
     dropped: Annotated[Path, typer.Argument(help="CSV to write: what cannot be used, and why.")],
+    identical: Annotated[Path, typer.Argument(help="CSV to write: images that are there more than once.")],
     timings: Annotated[Path, typer.Argument(help="JSON of seconds, memory and bytes.")],
     metrics: Annotated[Path, typer.Argument(help="JSON of counts.")],
 ) -> None:
@@ -44,7 +45,7 @@ def run(
     set and no other one.
     """
     options = params.load()
-    with clock("index", timings, image_sets, dropped) as tally:
+    with clock("index", timings, image_sets, dropped, identical) as tally:
         found, refused = registry.load("datasets", options.dataset).index(raw, **options.dataset_options)
         found = schema.check(wells.named(found, "the image list"), schema.METADATA, "the image list", _KEY)
         _report_names(found)
@@ -52,7 +53,11 @@ def run(
         _report(bad)
         _write_csv(image_sets, kept)
         _write_csv(dropped, pd.concat([bad, refused]).sort_values(tables.DROPPED))
-        files.write_json(metrics, _counts(kept, images, bad, refused))
+        _report_scales(quality.scales(kept, images))
+        twice = quality.identical(kept, images)
+        _report_identical(twice, identical)
+        _write_csv(identical, twice)
+        files.write_json(metrics, {**_counts(kept, images, bad, refused), "identical_images": len(twice)})
         tally.items, tally.unit = len(kept), "image sets"
         _check_enough(len(kept), bad, options.index.max_dropped, dropped)
         _check_files(found, refused, options.index.max_dropped, dropped)
@@ -127,6 +132,34 @@ def _report(bad: pd.DataFrame) -> None:
         logger.warning("dropped %s (%s): %s", row["Source"], row["Reason"], row["Detail"])
     if len(bad) > _LINES:
         logger.warning("dropped %d more; all are in dropped.csv", len(bad) - _LINES)
+
+
+def _report_scales(scales: pd.DataFrame) -> None:
+    """Say that images of one channel and plate state several values for white, by which both engines divide."""
+    if len(scales):
+        plate, channel, low, high = scales.iloc[0][["Plate", "Channel", "min", "max"]]
+        logger.warning(
+            "%d channels of plates state several largest grey values (the tag MaxSampleValue), first %s of %s: %d to %d;"
+            " their images are divided by it and no longer comparable: remove the tag",
+            *(len(scales), channel, plate, low, high),
+        )
+
+
+def _report_identical(twice: pd.DataFrame, path: Path) -> None:
+    """Say that images are there more than once, and what the first two are to each other."""
+    if twice.empty:
+        return
+    first, second = twice[twice["Picture"] == twice["Picture"].iloc[0]].head(2).to_dict("records")
+    what = next((c for c in _KEY if first[c] != second[c]), "Channel").removeprefix("Metadata_").lower()
+    logger.warning(
+        "%d images are the same picture as another, first %s and %s (of two %ss); a copy counts as if it were measured,"
+        " and `split` refuses it on two sides: remove one of the two; %s lists all",
+        len(twice),
+        first["File"],
+        second["File"],
+        what,
+        path,
+    )
 
 
 def _counts(kept: pd.DataFrame, images: pd.DataFrame, bad: pd.DataFrame, refused: pd.DataFrame) -> dict[str, Any]:

@@ -18,13 +18,15 @@ _COLUMNS = {"moa": schema.MOA, "compound": schema.COMPOUND}
 
 def run(
     crops: Annotated[Path, typer.Argument(help="Table of the crops.")],
+    identical: Annotated[Path, typer.Argument(help="Table of images that are there more than once.")],
     splits: Annotated[Path, typer.Argument(help="Table to write: the split of each image set.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     certificate: Annotated[Path, typer.Argument(help="What is disjoint and what is not, to write.")],
 ) -> None:
     """Divide the cells into train, validation and test, group by group, with a certificate.
 
-    No group (a well, unless params.yaml says otherwise) has cells in two splits. Adding plates leaves the division of
+    No group (a well, unless params.yaml says otherwise) has cells in two splits, and no image stands on two sides under
+    two names. Adding plates leaves the division of
     the others as it is. Only image sets with a kept crop take part. Where chunks of an image overlap, the certificate
     says how far.
     """
@@ -40,6 +42,7 @@ def run(
         sets = kept.drop_duplicates(schema.IMAGE_SET_KEY)
         table, notes = splitting.assign(sets, chosen.by, _COLUMNS[chosen.stratify], fractions, options.seed)
         found = splitting.verify(table, kept, chosen.by)
+        found["identical_pictures"] = splitting.refuse_identical(table, tables.read_identical(identical))
         overlap = chunks.overlap(kept)
         found["notes"] = [*notes, *found["notes"], *_overlap_notes(overlap)]
         found |= {"overlap": overlap} if overlap else {}
