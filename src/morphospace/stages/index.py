@@ -139,7 +139,7 @@ def _report_scales(scales: pd.DataFrame) -> None:
     if len(scales):
         plate, channel, low, high = scales.iloc[0][["Plate", "Channel", "min", "max"]]
         logger.warning(
-            "%d channels of plates state several largest grey values (the tag MaxSampleValue), first %s of %s: %d to %d;"
+            "%d channels of plates state several largest grey values (tag MaxSampleValue), first %s of %s: %d to %d;"
             " their images are divided by it and no longer comparable: remove the tag",
             *(len(scales), channel, plate, low, high),
         )
