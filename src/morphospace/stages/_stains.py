@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from morphospace import files, schema, tables
+from morphospace import files, schema, tables, tiffs
 from morphospace.errors import InputError
 from morphospace.imaging import stains, tiff
 from morphospace.params import Segment
@@ -72,7 +72,7 @@ def _look(raw: Path, row: "pd.Series[Any]", names: dict[str, str], options: Segm
     return stains.look(planes, options.min_diameter, options.max_diameter) if planes else None
 
 
-def _planes(raw: Path, row: "pd.Series[Any]", names: dict[str, str]) -> dict[str, tiff.Pixels]:
+def _planes(raw: Path, row: "pd.Series[Any]", names: dict[str, str]) -> dict[str, tiffs.Pixels]:
     """Return the planes of a field by stain; none when a file cannot be used, which is the engine's to report."""
     try:
         planes = {stain: tiff.read(tables.image_path(raw, row, name)) for stain, name in names.items()}
