@@ -16,10 +16,12 @@ MOA = "Metadata_MoA"
 PERT_TYPE = "Metadata_PertType"  # negcon, poscon or trt
 OBJECT = "ObjectNumber"  # from 1 within an image set
 
+OBJECT_COUNT = "Metadata_Object_Count"  # cells in a site, a well or a treatment, as pycytominer calls it
+
 NEGCON = "negcon"
 TREATED = "trt"
 POSCON = "poscon"
-UNKNOWN = "unknown"  # a compound whose mechanism is not annotated
+UNKNOWN = "unknown"  # what nobody annotated: a mechanism, a compound
 
 IMAGE_SET_KEY = [PLATE, WELL, SITE]
 OBJECT_KEY = [*IMAGE_SET_KEY, OBJECT]
@@ -43,6 +45,8 @@ SOURCE = "Source"  # file or pack that a person named
 RECONSTRUCTION = "Reconstruction"  # file that was drawn of it
 KL = "KL"  # of an image's posterior from the prior, nats
 
+_TEXT = {*METADATA, CROP_FILE, CROP_STATUS, SPLIT, SOURCE, RECONSTRUCTION} - {CONCENTRATION}
+
 
 def channels(image_sets: pd.DataFrame) -> list[str]:
     """Channel names of a table of image sets, in the order of its columns: the order of every array."""
@@ -58,6 +62,16 @@ def latent_names(z_dim: int) -> list[str]:
     """Names of the latent columns of `z_dim` dimensions, as long as each other, so that they sort by number."""
     digits = max(3, len(str(z_dim - 1)))
     return [f"{LATENT_PREFIX}{i:0{digits}d}" for i in range(z_dim)]
+
+
+def is_text(column: str) -> bool:
+    """Whether a column of that name holds text, whatever its values look like: plate 0012, compound NA."""
+    return column.removeprefix("Image_") in _TEXT
+
+
+def is_named(compounds: "pd.Series[str]") -> "pd.Series[bool]":
+    """Whether each well's compound is known: wells without one are no replicates of each other."""
+    return ~compounds.isin(["", UNKNOWN]) & compounds.notna()
 
 
 def check(table: pd.DataFrame, columns: Sequence[str], name: str, key: Sequence[str] = ()) -> pd.DataFrame:

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from morphospace import schema, wells
+from morphospace import schema, tables, wells
 from morphospace.errors import InputError, LeakError
 from morphospace.schema import BATCH, COMPOUND, IMAGE_SET_KEY, NEGCON, PERT_TYPE, PLATE, SITE, SPLIT, WELL
+from morphospace.words import count
 
 GROUP = "Group"
 SPLITS = (schema.TRAIN, schema.VALIDATION, schema.TEST)
@@ -117,7 +118,9 @@ def verify(splits: pd.DataFrame, cells: pd.DataFrame, by: str) -> dict[str, Any]
     if lost := joined[SPLIT].isna().sum():
         first = joined[joined[SPLIT].isna()].iloc[0]
         where = ", ".join(f"{c.removeprefix('Metadata_')} {first[c]}" for c in IMAGE_SET_KEY)
-        raise InputError(f"splits.csv has no row for {where}, nor for {lost} cells in all; run `dvc repro split`")
+        raise InputError(
+            f"splits.csv has no row for {where}, nor for {count(lost, 'cell')} in all; run `dvc repro split`"
+        )
     counts = joined[SPLIT].value_counts()
     for split in (schema.TRAIN, schema.TEST):
         if not counts.get(split, 0):
@@ -170,13 +173,9 @@ def read(path: Path) -> pd.DataFrame:
     InputError
         When it is missing, is no table, or lacks a column.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; run `dvc repro split`") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a table: {error}; run `dvc repro -f split`") from None
-    return schema.check(table, [*IMAGE_SET_KEY, GROUP, SPLIT], str(path), key=IMAGE_SET_KEY)
+    return schema.check(
+        tables.read_csv(path, stage="split"), [*IMAGE_SET_KEY, GROUP, SPLIT], str(path), key=IMAGE_SET_KEY
+    )
 
 
 def _wanted(table: pd.DataFrame, by: str, fractions: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
@@ -277,8 +276,9 @@ def _level(joined: pd.DataFrame, level: str, by: str) -> dict[str, Any]:
     shared = sides[sides.map(len) > 1]
     if level == by and len(shared):
         raise LeakError(
-            f"{level} {shared.index[0]} stands in {' and '.join(shared.iloc[0])} ({len(shared)} of {len(sides)} groups "
-            "leak): what is measured on test was seen in training; run `dvc repro -f split`"
+            f"{level} {shared.index[0]} stands in {' and '.join(shared.iloc[0])} ({len(shared)} of "
+            f"{count(len(sides), 'group')} leak): what is measured on test was seen in training; run `dvc repro "
+            "-f split`"
         )
     return {"disjoint": not len(shared), "shared": len(shared), "groups": len(sides)}
 

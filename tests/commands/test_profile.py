@@ -8,7 +8,7 @@ import pytest
 from plates import FEATURES, experiment
 from typer.testing import CliRunner
 
-from morphospace import cli, files, schema
+from morphospace import cli, files, schema, tables
 from morphospace.commands import profile
 from morphospace.errors import InputError, ParameterError, SchemaError
 from morphospace.profiling import aggregate, features
@@ -193,3 +193,60 @@ def test_features_that_are_not_worth_keeping_are_dropped_from_all_tables() -> No
     cells.drop(columns=schema.COMPOUND).to_parquet("bare.parquet")
     with pytest.raises(SchemaError, match=schema.COMPOUND):
         profile.run(Path("bare.parquet"), Path("out"), agree=0.5)
+
+
+def _jump() -> pd.DataFrame:
+    """Return two plates of sites as JUMP has them: controls without a broad_sample, and names that look like none."""
+    rng = np.random.default_rng(0)
+    rows = [
+        [plate, f"B{w + 2:02d}", site, compound, "negcon" if compound is None else None, 1, *rng.normal(w, 0.3, 3)]
+        for plate in ("0012", "0013")
+        for w, compound in enumerate([None, None, "NA", "None", "taxol", "null", "", "=1+1"])
+        for site in (1, 2)
+    ]
+    names = [schema.PLATE, schema.WELL, schema.SITE, "Metadata_broad_sample", "Metadata_control_type"]
+    return pd.DataFrame(rows, columns=[*names, schema.CONCENTRATION, "Cells_A", "Cells_B", "Cells_C"])
+
+
+NAMED = ["=1+1", "NA", "None", "negcon", "null", "taxol"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "csv.gz"])
+def test_compounds_keep_their_names_and_wells_without_one_are_no_treatment(
+    suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, path = _jump(), Path(f"jump.{suffix}")
+    if suffix == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False)
+    rename = ["Metadata_broad_sample=Metadata_Compound"]
+    if suffix == "parquet":
+        hint = r"has no 'DMSO'; did you mean --controls Metadata_control_type=negcon\?"
+        with pytest.raises(InputError, match=hint):
+            profile.run(path, Path("out"), rename=rename, controls="Metadata_Compound=DMSO")
+    profile.run(path, Path("out"), rename=rename, controls="Metadata_control_type=negcon", csv=suffix != "parquet")
+    assert "2 wells without a compound: of no treatment" in caplog.text
+    found = tables.read(Path(f"out/treatments.{'parquet' if suffix == 'parquet' else 'csv.gz'}"))
+    assert found[schema.COMPOUND].tolist() == NAMED
+    assert set(found[schema.PLATE]) == {"0012,0013"}
+    kinds = dict(zip(found[schema.COMPOUND], found[schema.PERT_TYPE], strict=True))
+    assert kinds["negcon"] == schema.NEGCON
+    made = tables.read(Path(f"out/wells.{'parquet' if suffix == 'parquet' else 'csv.gz'}"))
+    assert len(made) == 16
+    assert (made[schema.COMPOUND] == "").sum() == 2
+
+
+def test_a_dose_that_is_no_number_is_named() -> None:
+    _jump().assign(**{schema.CONCENTRATION: "1 uM"}).to_csv("units.csv", index=False)
+    with pytest.raises(InputError, match=r"units.csv, line 2: Metadata_Concentration is '1 uM', which is not a number"):
+        profile.run(Path("units.csv"), Path("out"), controls="Metadata_control_type=negcon")
+
+
+def test_cells_are_aggregated_once_whatever_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment().to_parquet("cells.parquet")
+    calls = []
+    plain = aggregate.sites
+    monkeypatch.setattr(aggregate, "sites", lambda *a: calls.append(1) or plain(*a))
+    profile.run(Path("cells.parquet"), Path("out"), distinct=0.99)
+    assert len(calls) == 1

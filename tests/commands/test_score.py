@@ -10,7 +10,7 @@ from morphospace import files, schema
 from morphospace.commands import score
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
-from morphospace.metrics import classification
+from morphospace.metrics import classification, folds
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATES, WELLS, CELLS = ("P1", "P2"), 6, 5
@@ -153,7 +153,7 @@ def test_tables_that_do_not_fit_are_refused(project: Path) -> None:
     with pytest.raises(SchemaError, match="lacks Metadata_Plate"):
         _run(project, "one.parquet")
     table.assign(**{schema.WELL: None}).to_parquet(project / "two.parquet")
-    with pytest.raises(InputError, match="60 rows have no group"):
+    with pytest.raises(InputError, match="60 rows without a group"):
         _run(project, "two.parquet")
     with pytest.raises(InputError, match=r"none\.csv is missing"):
         _run(project, "none.csv")
@@ -170,7 +170,7 @@ def test_crops_that_do_not_fit_are_refused(project: Path) -> None:
     table = pd.read_parquet(project / "crops.parquet")
     table[schema.CROP_STATUS] = ["border", *[schema.KEPT] * 59]
     table.to_parquet(project / "less.parquet")
-    with pytest.raises(InputError, match="no kept crop for 1 rows of the embedding, the first is P1, A01, 1, 1"):
+    with pytest.raises(InputError, match="no kept crop for 1 row of the embedding, the first is P1, A01, 1, 1"):
         _run(project, crops=project / "crops", crops_table=project / "less.parquet")
     first = pd.read_parquet(project / "embeddings.parquet").iloc[0]
     packs.write(
@@ -204,3 +204,21 @@ def test_maps_are_drawn_for_every_column_and_repeat(project: Path) -> None:
     assert {n: (project / "out" / n).read_bytes() for n in names} == first
     with pytest.raises(SchemaError, match="lacks Metadata_Color"):
         _run(project, colour=["Metadata_Color"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_supervised_map_hides_about_as_much_of_each_class(seed: int) -> None:
+    """Ten groups of one class, two of another, three of a third: none is hidden whole, none is shown whole."""
+    groups = [f"g{i}" for i in range(15)]
+    labels = ["a"] * 10 + ["b"] * 2 + ["c"] * 3
+    task = folds.prepare(np.repeat(labels, 4), np.repeat(groups, 4), 3, 0)
+    hidden = score.hidden_groups(task, seed)
+    of = {c: hidden[np.unique(task.groups[task.labels == i])] for i, c in enumerate(task.classes)}
+    assert {c: (int(h.sum()), len(h)) for c, h in of.items()} == {"a": (3, 10), "b": (1, 2), "c": (1, 3)}
+    assert score._hiding(task, seed)["b"] == {"groups": 2, "groups_hidden": 1, "cells": 8, "cells_hidden": 4}
+
+
+def test_groups_of_several_classes_hide_some_of_each() -> None:
+    labels, groups = list("abc") * 6, [f"plate{i // 3}" for i in range(18)]
+    task = folds.prepare(labels, groups, 3, 0)
+    assert {of["groups_hidden"] for of in score._hiding(task, 0).values()} == {2}

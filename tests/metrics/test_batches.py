@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from wells import sites
 
-from morphospace import schema
+from morphospace import reasons, schema
 from morphospace.metrics import batches
 
 FEATURES = [f"Cells_Latent_{i:03d}" for i in range(6)]
@@ -49,4 +49,4 @@ def test_with_one_plate_a_batch_wells_are_held_out() -> None:
 def test_without_two_batches_it_says_why(changes: dict[str, str]) -> None:
     found = scored(0.0, **changes)
     assert math.isnan(found.accuracy.value)
-    assert "two are needed" in str(found.record()["batch_from_controls_reason"])
+    assert "two are needed" in reasons.of(found.record(), "batch_from_controls")

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from morphospace import reasons
 from morphospace.metrics import bootstrap
 from morphospace.metrics.beside import BLIND, FLOORS, Beside, FloorError
 
@@ -84,6 +85,8 @@ def test_one_compound_has_no_interval() -> None:
 def test_nothing_scored_is_said_to_be_so() -> None:
     draws = bootstrap.resample([], 100, 0.95, np.random.default_rng(0))
     score = Beside("NSC", np.zeros(0), {name: np.zeros(0) for name in FLOORS}, (), 7, True, draws)
-    assert score.verdict() == "NSC was not measured: none of 7 rows has a neighbour who could be right."
+    assert score.verdict() == "NSC was not measured: 7 rows, none with a neighbour who could be right."
     assert math.isnan(score.record()["NSC"])
     assert score.record()["NSC_n"] == 0
+    assert score.record()["NSC_best_floor"] == "none"
+    assert reasons.missing(score.record()) == []

@@ -58,12 +58,35 @@ def test_a_feature_that_is_constant_over_the_controls_is_left_out() -> None:
 
 
 def test_what_has_no_distance_is_refused() -> None:
-    features, controls = _wells(3, 8, 2, 3)
-    with pytest.raises(InputError, match=r"2 wells of negative controls; 3 are needed"):
-        dose.distances(features, controls)
+    for few, said in ((0, "0 wells"), (1, "1 well"), (3, "3 wells")):
+        features, controls = _wells(3, 8, 2, 3)
+        controls = np.arange(len(features)) < few
+        with pytest.raises(InputError, match=rf"{said} of negative controls; 4 are needed"):
+            dose.distances(features, controls)
     features[5, 1] = np.nan
-    with pytest.raises(InputError, match=r"1 wells have a feature that is not finite \(row 5 "):
+    with pytest.raises(InputError, match=r"1 well with a feature that is not finite \(row 5 "):
         dose.distances(features, np.ones(8, bool))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("controls", [4, 5, 6])
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_few_controls_have_a_distance(seed: int, controls: int, width: int) -> None:
+    features = np.random.default_rng(seed).normal(size=(12, width))
+    assert np.isfinite(dose.distances(features, np.arange(12) < controls)).all()
+
+
+def test_controls_that_vary_along_one_line_have_no_distance_and_it_is_said() -> None:
+    line = np.repeat([[0.0], [1.0], [0.0], [1.0], [0.0]], 3, axis=1)  # without a 0, all are a deviation from the mean
+    with pytest.raises(InputError, match="vary in too few directions for a distance by 3 features"):
+        dose.distances(line, np.ones(5, bool))
+
+
+def test_what_only_rounds_among_the_controls_is_no_scale() -> None:
+    features = np.random.default_rng(0).normal(size=(10, 3))
+    features[:, 2] = [0.1 + 0.2, 0.3] * 5
+    found = dose.distances(features, np.arange(10) < 6)
+    np.testing.assert_allclose(found, dose.distances(features[:, :2], np.arange(10) < 6))
 
 
 def _response(doses: object, values: object, resamples: int = 2000) -> dose.Response:
@@ -117,10 +140,11 @@ def test_without_a_rise_few_intervals_lie_above_zero_and_few_p_values_are_small(
 @pytest.mark.parametrize(
     ("doses", "values", "reason"),
     [
-        ([1, 1, 1, 1, 1], [1, 2, 3, 4, 5], "one dose"),
-        ([1, 2, 3], [1, 2, 3], "3 wells with a dose"),
-        ([1, 2, 3, np.nan, 4], [1, 2, 3, 4, np.nan], "3 wells with a dose"),
-        ([], [], "0 wells with a dose"),
+        ([1, 1, 1, 1, 1], [1, 2, 3, 4, 5], "one dose; two are needed"),
+        ([1, 2, 3], [1, 2, 3], "3 wells with a dose; 4 are needed"),
+        ([1, 2, 3, np.nan, 4], [1, 2, 3, 4, np.nan], "3 wells with a dose; 4 are needed"),
+        ([1], [1], "1 well with a dose; 4 are needed"),
+        ([], [], "0 wells with a dose; 4 are needed"),
         ([1, 2, 3, 4], [5, 5, 5, 5], "all wells are as far"),
     ],
 )
@@ -168,9 +192,10 @@ def test_without_controls_there_is_a_reason(negative: list[float], positive: lis
 def test_two_controls_of_a_kind_have_values_without_intervals() -> None:
     found = _separation([1, 2, 3, 4], [8, 9])
     assert np.isfinite(list(found.values.values())).all()
-    assert {i.reason for i in found.intervals.values()} == {"two wells of a kind"}
+    assert {i.reason for i in found.intervals.values()} == {"two wells of a kind: too few to resample"}
 
 
 def test_controls_that_are_all_alike_leave_nothing_to_say() -> None:
     found = _separation([1, 1, 1], [1, 1, 1])
     assert np.isnan([found.values["ssmd"], found.intervals["ssmd"].low, found.intervals["z_prime"].high]).all()
+    assert {i.reason for i in found.intervals.values()} == {"the controls do not vary, or the two kinds do not differ"}

@@ -59,15 +59,15 @@ def test_a_class_without_training_group_in_a_fold_is_counted() -> None:
 
 
 def test_what_cannot_be_divided_is_refused() -> None:
-    with pytest.raises(InputError, match=r"1 is left .*b: 1 cells, 1 group"):
+    with pytest.raises(InputError, match=r"1 is left .*b: 1 cell, 1 group"):
         folds.prepare(["a", "a", "b"], ["1", "2", "3"], 5, 0)
     with pytest.raises(InputError, match=r"0 is left .*rows without a label: 2 cells, no label"):
         folds.prepare([None, None], ["1", "2"], 5, 0)
-    with pytest.raises(InputError, match=r"2 rows have no group \(row 1 is the first\)"):
+    with pytest.raises(InputError, match=r"2 rows without a group \(row 1 is the first\)"):
         folds.prepare(["a", "a", "b"], ["1", None, ""], 5, 0)
     with pytest.raises(InputError, match="1 fold"):
         folds.prepare(["a", "b"], ["1", "2"], 1, 0)
-    with pytest.raises(InputError, match="2 labels and 1 groups"):
+    with pytest.raises(InputError, match="2 labels and 1 group"):
         folds.prepare(["a", "b"], ["1"], 2, 0)
     with pytest.raises(InputError, match="cannot be divided in 3 folds"):
         folds.prepare(["a", "a", "b", "b"], ["1", "2", "3", "4"], 3, 0)

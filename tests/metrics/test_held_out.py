@@ -86,7 +86,7 @@ def test_less_than_two_classes_a_leak_and_a_cell_without_a_group_are_refused() -
         held_out.plan(labels, groups, held_out.divide(labels, groups, 0.25, 0), 2, 0)
     with pytest.raises(InputError, match=r"0 is left \(there is no other\)"):
         held_out.plan(["a"], ["g"], ["validation"], 2, 0)
-    with pytest.raises(LeakError, match=r"group a0 stands in train and test \(1 groups do\)"):
+    with pytest.raises(LeakError, match=r"group a0 stands in train and test \(1 group in all\)"):
         held_out.plan(labels, groups, ["train", *["test"] * 24], 2, 0)
-    with pytest.raises(InputError, match="1 cells have no group"):
+    with pytest.raises(InputError, match="1 cell without a group"):
         held_out.plan(labels, ["", *groups[1:]], ["train"] * 25, 2, 0)

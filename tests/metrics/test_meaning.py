@@ -149,13 +149,16 @@ def test_what_cannot_be_tested_says_why() -> None:
     means = np.random.default_rng(0).normal(size=(6, 2))
     nan = [np.nan] * 6
     none = [
-        (meaning.by_rank(means, [1] * 6, ["s"] * 6), "no stratum with two values"),
-        (meaning.by_rank(means, nan, ["s"] * 6), "no stratum with two values"),
-        (meaning.by_rank(means, [1, 2, 1, 2, 1, 2], ["a", "a", "b", "b", "c", "c"]), "6 wells in 3 strata"),
+        (meaning.by_rank(means, [1] * 6, ["s"] * 6), "no compound has two doses on a plate"),
+        (meaning.by_rank(means, nan, ["s"] * 6), "no compound has two doses on a plate"),
+        (
+            meaning.by_rank(means, [1, 2, 1, 2, 1, 2], ["a", "a", "b", "b", "c", "c"]),
+            "6 wells in 3 strata; 7 are needed",
+        ),
         (meaning.by_class(means, ["a"] * 5 + ["b"]), "two classes with 2 wells or more are needed, not 1"),
         (meaning.by_class(means, [None] * 6), "two classes with 2 wells or more are needed, not 0"),
-        (meaning.within_wells(means, nan, np.zeros(6, int)), "0 wells where it varies over cells"),
-        (meaning.within_wells(means, range(6), np.zeros(6, int)), "1 wells where it varies over cells"),
+        (meaning.within_wells(means, nan, np.zeros(6, int)), "0 wells where it varies over 5 cells; 3 are needed"),
+        (meaning.within_wells(means, range(6), np.zeros(6, int)), "1 well where it varies over 5 cells; 3 are needed"),
     ]
     for found, reason in none:
         assert found.reason == reason

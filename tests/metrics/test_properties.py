@@ -80,7 +80,7 @@ def test_dose_is_within_compound_and_plate() -> None:
 def test_a_table_without_doses_mechanisms_or_plates_says_so() -> None:
     cells = _plate(plates=1).assign(**{schema.CONCENTRATION: 1.0, schema.MOA: "unknown"})
     found = _tested(cells, _noise(cells))
-    assert found["dose"].tested.reason == "no stratum with two values"
+    assert found["dose"].tested.reason == "no compound has two doses on a plate"
     assert found["mechanism"].tested.reason == "two classes with 2 wells or more are needed, not 0"
     assert found["plate"].tested.reason == "two classes with 2 wells or more are needed, not 1"
     long = properties.table(list(found.values()), schema.latent_names(6), np.ones(6), np.ones(6, bool))
@@ -97,7 +97,10 @@ def test_all_tests_are_adjusted_together_and_what_is_not_active_is_never_on_top(
     found = list(_tested(cells, latents, area=area).values())
     kl, active = np.arange(6.0), np.array([True, False, True, True, True, True])
     long = properties.table(found, schema.latent_names(6), kl, active)
-    np.testing.assert_allclose(long["q"], false_discovery_control(long["p"]))
+    used = long["active"]
+    np.testing.assert_allclose(long.loc[used, "q"], false_discovery_control(long.loc[used, "p"]))
+    assert long.loc[~used, "q"].isna().all()
+    assert set(long.loc[~used, "reason"]) == {"the latent is not active"}
     assert long.groupby("latent")["kl"].first().tolist() == kl.tolist()
     best = properties.top(long, "area", 0.05, 6)
     assert len(best) == 5

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphospace import schema
-from morphospace.errors import InputError
+from morphospace import reasons, schema
 from morphospace.metrics import replicates
 
 FEATURES = [f"Cells_{i}" for i in range(5)]
@@ -49,8 +48,8 @@ def slow(table: pd.DataFrame) -> dict[tuple[str, float], float]:
     return {key: float(np.mean(values)) for key, values in shares.items()}
 
 
-def scored(table: pd.DataFrame) -> dict[str, Any]:
-    found = replicates.compare(table, FEATURES)
+def scored(table: pd.DataFrame, features: list[str] = FEATURES) -> dict[str, Any]:
+    found = replicates.compare(table, features)
     return replicates.score(found, 200, 0.95, np.random.default_rng(0))
 
 
@@ -87,9 +86,18 @@ def test_without_replicates_the_reason_is_given() -> None:
     found = scored(wells(1.0).query("Metadata_Plate == 'P0'"))
     assert np.isnan(found["share_above_random"])
     assert found["pairs"] == 0
-    assert found["reason"] == "no treatment has two wells"
+    assert reasons.of(found, "share_above_random") == "no treatment has two wells"
 
 
 def test_one_feature_has_no_correlation() -> None:
-    with pytest.raises(InputError, match="two features or more, not 1"):
-        replicates.compare(wells(1.0), FEATURES[:1])
+    found = scored(wells(1.0), FEATURES[:1])
+    assert "two features or more, not 1" in reasons.of(found, "share_above_random")
+    assert reasons.missing(found) == []
+
+
+def test_wells_without_a_compound_are_no_replicates() -> None:
+    table = wells(1.0)
+    nameless = table[schema.COMPOUND] == table[schema.COMPOUND].iloc[-1]
+    for name in ("", schema.UNKNOWN):
+        changed = table.assign(**{schema.COMPOUND: table[schema.COMPOUND].mask(nameless, name)})
+        assert scored(changed)["pairs"] == scored(table[~nameless])["pairs"]

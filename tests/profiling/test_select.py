@@ -35,7 +35,7 @@ def test_only_treatments_with_as_many_replicates_count() -> None:
 
 
 def test_too_few_treatments_are_refused() -> None:
-    with pytest.raises(InputError, match="1 treatments have exactly 2 wells; a correlation needs 3"):
+    with pytest.raises(InputError, match="1 treatment with exactly 2 wells; a correlation needs 3"):
         select.replicate_correlation(table(np.ones((3, 1)), ["a", "a", "b"]), ["Cells_0"], ["t"], 2)
 
 

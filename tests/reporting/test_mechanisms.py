@@ -37,7 +37,7 @@ def test_what_was_not_measured_is_said() -> None:
     assert shown.rows[0][1] == "not measured"
     assert next(row for row in shown.rows if row[0] == "PCA of pixels")[1] == "not measured"
     assert next(row for row in shown.rows if row[0].startswith("lead"))[1] == "not measured"
-    blocks = moa_scores.blocks(record(batch_from_controls=None, batch_from_controls_reason="1 batch"))
+    blocks = moa_scores.blocks(record(batch_from_controls=None, not_measured={"1 batch": ["batch_from_controls"]}))
     assert any(isinstance(b, Text) and "not measured: 1 batch" in b.text for b in blocks)
     assert [b.text for b in moa_scores.blocks(None) if isinstance(b, Text)] == ["Mechanisms of action: not measured."]
 

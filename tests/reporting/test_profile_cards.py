@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from morphospace import reasons
 from morphospace.reporting import profile_cards as cards
 from morphospace.reporting.page import Block, Items, Table, Text
 
@@ -46,7 +47,7 @@ def test_what_the_stages_wrote_is_shown(name: str) -> None:
     assert _texts(shown)
     if name == "interpret":
         assert [r[0] for r in _tables(shown)[0].rows] == [
-            k.replace("_", " ") for k, v in found.items() if isinstance(v, dict)
+            k.replace("_", " ") for k, v in found.items() if isinstance(v, dict) and k != reasons.KEY
         ]
 
 
@@ -84,8 +85,14 @@ def test_without_positive_controls_the_reason_stands_there() -> None:
 
 def test_profiles_without_controls_or_replicates_say_so_and_plates_with_few_controls_come_first() -> None:
     found: dict[str, Any] = {"cells": 9, "sites": 0, "wells": 3, "treatments": 2, "features": 4, "normalize": "none"}
-    none = cards.profiles(found | {"control_wells": {}, "replicates": {"share_above_random": None, "reason": "no two"}})
-    assert "normalize is none" in _texts(none)
+    none = cards.profiles(
+        found
+        | {"control_wells": {}, "replicates": {"share_above_random": None}}
+        | {reasons.KEY: {"no two": ["replicates.share_above_random"]}}
+    )
+    assert "neither normalised, nor sphered, nor aligned" in _texts(none)
+    some = cards.profiles(found | {"normalize": "pooled", "sphere": "zca", "align": "coral"})
+    assert "(pooled), sphered on the negative controls (zca), aligned between batches (coral)" in _texts(some)
     assert "not measured: no two." in _texts(none)
     assert "No well is a negative control" in _texts(none)
     plates = {f"P{i:02d}": i for i in range(40, 0, -1)}
@@ -98,7 +105,13 @@ def test_a_property_without_a_test_has_its_reason_and_a_model_that_does_not_draw
     base = {"verdict": "x", "active": 2, "z_dim": 2, "tests": 4, "cells": 9, "cells_of": "all splits", "fdr": 0.05}
     of = {"latents": 1, "wells": 3, "top": "Cells_Latent_012", "top_effect": -0.5, "measure": "rho", "chance": 0.0}
     no = {"latents": 0, "wells": 0, "top": "none", "top_effect": None, "measure": "epsilon2", "chance": None}
-    found = {**base, "dose": {**of, "reason": ""}, "plate": {**no, "reason": "one plate"}, "strips": "none: no picture"}
+    found = {
+        **base,
+        "dose": of,
+        "plate": no,
+        reasons.KEY: {"one plate": ["plate.latents"]},
+        "strips": "none: no picture",
+    }
     blocks = cards.meaning(found)
     assert [list(r) for r in _tables(blocks)[0].rows] == [
         ["dose", "1", "3", "z 12", "rho -0.50", "0.00", ""],

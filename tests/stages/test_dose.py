@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from morphospace import schema
+from morphospace import reasons, schema
 from morphospace.errors import InputError, SchemaError
 from morphospace.metrics import dose as metric
 from morphospace.stages import dose
@@ -99,7 +99,7 @@ def test_equal_profiles_give_equal_bytes(run: Run, tmp_path: Path) -> None:
 
 def test_a_single_dose_is_said_and_no_failure(run: Run, tmp_path: Path) -> None:
     record = run(_wells().assign(Metadata_Concentration=3.0))
-    assert record["verdict"] == "no compound has a dose-response: one dose"
+    assert record["verdict"] == "no compound has a dose-response: one dose; two are needed"
     assert (record["compounds"], record["with_doses"], record["rho_median"]) == (2, 0, None)
     assert record["z_prime"] is not None
     assert _drawn(tmp_path) == {"controls", "plate_P1"}
@@ -108,17 +108,21 @@ def test_a_single_dose_is_said_and_no_failure(run: Run, tmp_path: Path) -> None:
 def test_without_any_dose_or_positive_control_it_is_said(run: Run) -> None:
     wells = _wells().replace({"Metadata_PertType": {"poscon": "trt"}}).assign(Metadata_Concentration=np.nan)
     record = run(wells)
-    assert record["verdict"] == "no compound has a dose-response: 0 wells with a dose"
-    assert record["controls"] == "0 positive and 16 negative controls; two of each are needed"
+    assert record["verdict"] == "no compound has a dose-response: 0 wells with a dose; 4 are needed"
+    assert record["controls"] == "0 positive and 16 negative controls with a distance; two of each are needed"
     assert record["z_prime"] is None
 
 
 def test_too_few_controls_leave_no_distance_and_every_file(run: Run, tmp_path: Path) -> None:
     wells = _wells()
     controls = wells.index[wells["Metadata_PertType"] == "negcon"]
-    record = run(wells.drop(controls[2:]))
-    reason = "2 wells of negative controls; 3 are needed for their scatter"
-    assert record["verdict"] == f"no compound has a dose-response: {reason}"
+    for few in (2, 3):
+        record = run(wells.drop(controls[few:]))
+        reason = f"{few} wells of negative controls; 4 are needed for their scatter"
+        assert record["verdict"] == f"no compound has a dose-response: {reason}"
+        assert reasons.missing(record) == []
+    assert set(pd.read_csv(tmp_path / "distances.csv")["Reason"]) == {reason}
+    assert set(pd.read_csv(tmp_path / "dose.csv")["reason"]) == {reason}
     assert pd.read_csv(tmp_path / "distances.csv")["Distance"].isna().all()
     assert _drawn(tmp_path) == {"controls", "plate_P1"}
 

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from morphospace import schema
+from morphospace import reasons, schema
 from morphospace.errors import InputError, SchemaError
 from morphospace.imaging import packs
+from morphospace.metrics import properties
 from morphospace.stages import interpret
 from morphospace.training import embedding
 
@@ -84,7 +85,8 @@ def test_latents_of_discs_move_with_dose_and_area(run: Run, tmp_path: Path) -> N
     assert abs(record["dose"]["top_effect"]) > 0.8
     assert record["dose"]["wells"] == 9
     assert record["cell_area"]["latents"] >= 1
-    assert record["mechanism"]["reason"] == "two classes with 2 wells or more are needed, not 1"
+    assert reasons.of(record, "mechanism.latents") == "two classes with 2 wells or more are needed, not 1"
+    assert reasons.missing(record) == []
     assert "dose of taxol" not in " ".join(record)
     long = pd.read_csv(tmp_path / "out.csv")
     names = ["dose", "dose of taxol", "mechanism", "plate", "cell area"]
@@ -131,7 +133,7 @@ def test_a_latent_that_is_nan_is_refused(run: Run, tmp_path: Path) -> None:
     table = pd.read_parquet(tmp_path / "embeddings.parquet")
     table.loc[3, "Cells_Latent_001"] = np.nan
     table.to_parquet(tmp_path / "embeddings.parquet")
-    with pytest.raises(InputError, match="has 1 cells with a latent that is not finite"):
+    with pytest.raises(InputError, match="has 1 cell with a latent that is not finite"):
         run()
 
 
@@ -180,6 +182,23 @@ def test_latents_that_move_with_nothing_have_no_strips(run: Run, tmp_path: Path)
     given["interpret"]["fdr"] = 1e-30
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))
     record = run()
-    assert record["verdict"].startswith("0 of 4 latents move")
+    assert record["verdict"].startswith("0 of 4 active latents move")
     assert record["strips"] == "none: no latent moves with anything"
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"latents"}
+
+
+def test_latents_that_are_not_in_use_do_not_count(run: Run, tmp_path: Path) -> None:
+    """Latents that vary by a thousandth move with the area as much as before, by rank; none is active."""
+    table = pd.read_parquet(tmp_path / "embeddings.parquet")
+    latents = schema.latent_columns(table)
+    found = properties.examine(table, table[latents].to_numpy() / 1000, {"cell area": table["ObjectNumber"].to_numpy()})
+    for active in ([True, True, False, False], [False] * 4):
+        long = properties.table(found, latents, None, np.array(active))
+        record = interpret._record(long, found, len(table), 1.0, labelled=False)
+        used = sum(active)
+        assert (record["active"], record["z_dim"]) == (used, 4)
+        assert record["moving"] <= used
+        assert record["cell_area"]["latents"] <= used
+        assert record["tests"] == int(long["p"].notna().sum()) * used // 4
+    assert record["verdict"] == "none of 4 latents is active, so that none can move with anything"
+    assert reasons.missing(record) == []

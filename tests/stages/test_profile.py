@@ -10,7 +10,7 @@ import pytest
 import yaml
 from plates import experiment
 
-from morphospace import schema
+from morphospace import reasons, schema
 from morphospace.errors import InputError, ParameterError, SchemaError
 from morphospace.profiling.build import Settings, build
 from morphospace.stages import profile
@@ -67,7 +67,9 @@ def test_equal_embeddings_give_equal_bytes(run: Callable[..., Path]) -> None:
 
 def test_one_plate_has_no_replicates_and_says_so(run: Callable[..., Path]) -> None:
     root = run(experiment(plates=1), normalize="pooled", level="well")
-    assert json.loads((root / "profile.json").read_text())["replicates"]["reason"] == "no treatment has two wells"
+    record = json.loads((root / "profile.json").read_text())
+    assert reasons.of(record, "replicates.share_above_random") == "no treatment has two wells"
+    assert [record[step] for step in ("level", "normalize", "sphere", "align")] == ["well", "pooled", "none", "none"]
     assert [p.name for p in (root / "figures").iterdir()] == ["treatments.png"]
 
 

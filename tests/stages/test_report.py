@@ -111,7 +111,7 @@ def test_the_commit_and_what_changed_since_are_named(here: Path) -> None:
 
 def test_a_table_that_is_no_table_is_named(here: Path) -> None:
     Path("data/dropped.csv").write_text("a,b\n1,2\n1,2,3\n")
-    with pytest.raises(InputError, match=r"dropped\.csv is not a CSV"):
+    with pytest.raises(InputError, match=r"dropped\.csv is not a table"):
         report.run(*PATHS)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphospace import files, params, schema, splitting, wells
+from morphospace import files, params, schema, splitting, tables, wells
 from morphospace.commands import _cells
 from morphospace.datasets import _metadata
 from morphospace.errors import InputError, SchemaError
@@ -139,7 +139,7 @@ def _arrays(folder: Path) -> tuple[NDArray[np.unsignedinteger[Any]], pd.DataFram
             images = archive["images"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{found['npz'][0]} has no array `images`: {error}") from None
-    table = pd.read_csv(found["csv"][0], dtype=str, keep_default_na=False)
+    table = tables.read_csv(found["csv"][0])
     if missing := [c for c in _COLUMNS if c not in table.columns]:
         raise SchemaError(f"{found['csv'][0]} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
     if images.ndim != 4 or len(images) != len(table) or min(images.shape[2:]) < SIZE:

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from morphospace import files, params, registry
+from morphospace import files, params, registry, tables
 from morphospace.errors import InputError
 from morphospace.metrics import moa, nearest
 from morphospace.metrics.bootstrap import Estimate
@@ -71,7 +71,7 @@ def write(folder: Path, cards: Mapping[str, Card], record: Mapping[str, Any], fe
     first = next(iter(cards.values()))
     files.write_json(folder / RECORD, record)
     found = [card.table().assign(embedding=name) for name, card in cards.items()]
-    pd.concat(found, ignore_index=True).to_csv(folder / "moa.csv", index=False, lineterminator="\n")
+    tables.write_csv(pd.concat(found, ignore_index=True), folder / "moa.csv")
     scores: dict[str, Any] = {name: dict(rows) for name, rows in first.rows().items()}
     for method, card in cards.items():
         for name, rows in card.rows().items():

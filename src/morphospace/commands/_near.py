@@ -15,6 +15,7 @@ from morphospace.metrics import novelty
 from morphospace.search import levels as keys
 from morphospace.search.database import DISTANCE, ROW, Database
 from morphospace.serving.source import Hit, Level, Name, Wanted
+from morphospace.words import count
 
 
 class Near:
@@ -54,7 +55,7 @@ class Near:
         asked = _query.Query("", vector, "cell", None, None)
         with self._one_at_a_time:
             like = _query.known_classes(self._database, asked, wanted.metric)
-        return [novelty.verdict(like), *(f"p {n.p:.3f}: {n.name}, {n.wells} wells" for n in like)]
+        return [novelty.verdict(like), *(f"p {n.p:.3f}: {n.name}, {count(n.wells, 'well')}" for n in like)]
 
     def _places(self, level: Level, name: Name) -> NDArray[np.intp]:
         """Return the row in the database of each item of a map."""

@@ -1,6 +1,5 @@
 """The price list: of params.yaml, or a file that someone keeps up to date; every price validated, with its date."""
 
-import csv
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from morphospace import registry
+from morphospace import registry, tables
 from morphospace.errors import InputError, ParameterError
 from morphospace.params import Budget, Machine
 
@@ -51,11 +50,9 @@ def load(budget: Budget, path: Path | None) -> Prices:
     """
     if path is None:
         return Prices(budget.currency, budget.machines, "params.yaml: budget.machines")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the price list {path} cannot be read: {error}") from None
-    rows, currency = _csv(path, text) if path.suffix.lower() == ".csv" else _yaml(path, text)
+    if not path.is_file():
+        raise InputError(f"the price list {path} cannot be read: there is no such file")
+    rows, currency = _csv(path) if tables.is_csv(path) else _yaml(path)
     if not rows:
         raise InputError(f"the price list {path} names no machine")
     found = {name: _machine(path, name, values) for name, values in rows.items()}
@@ -72,27 +69,29 @@ def age(machine: Machine, today: datetime.date) -> str:
     return f"its price is of {machine.date}, {days:,} days old or more" if days > STALE else ""
 
 
-def _csv(path: Path, text: str) -> tuple[dict[str, dict[str, Any]], str]:
-    reader = csv.DictReader(text.splitlines())
-    lacking = {"machine", "spot", "on_demand"} - set(reader.fieldnames or ())
+def _csv(path: Path) -> tuple[dict[str, dict[str, Any]], str]:
+    table = tables.read_csv(path)
+    lacking = {"machine", "spot", "on_demand"} - set(table.columns)
     if lacking:
         raise InputError(f"the price list {path} lacks the column {', '.join(sorted(lacking))}")
     rows: dict[str, dict[str, Any]] = {}
     currencies = set()
-    for number, row in enumerate(reader, start=2):
-        name = (row.pop("machine") or "").strip()
+    for number, row in enumerate(table.to_dict("records"), start=2):
+        name = row.pop("machine").strip()
         if not name or name in rows:
             raise InputError(f"the price list {path}, line {number}: the machine {name!r} is empty or comes twice")
-        currencies.add((row.pop("currency", "") or "").strip())
-        rows[name] = {key: value.strip() for key, value in row.items() if isinstance(value, str) and value.strip()}
+        currencies.add(row.pop("currency", "").strip())
+        rows[name] = {str(key): value.strip() for key, value in row.items() if value.strip()}
     if len(currencies) > 1:
         raise InputError(f"the price list {path} has several currencies: {', '.join(sorted(currencies))}")
     return rows, next(iter(currencies), "")
 
 
-def _yaml(path: Path, text: str) -> tuple[dict[str, dict[str, Any]], str]:
+def _yaml(path: Path) -> tuple[dict[str, dict[str, Any]], str]:
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the price list {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise InputError(f"the price list {path} is not YAML: {' '.join(str(error).split())}") from None
     rows = raw.get("machines") if isinstance(raw, dict) else None

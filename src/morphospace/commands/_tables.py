@@ -9,10 +9,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from morphospace import files, spending
+from morphospace import files, reasons, spending, tables
 from morphospace.params import Machine
 from morphospace.reporting import plan as planning
 from morphospace.speeds import Range
+from morphospace.words import count
 
 HOUR = 3600.0
 
@@ -39,7 +40,7 @@ def plan(forecast: planning.Plan, price: Machine, currency: str) -> Table:
     The machine is paid from start to end: with several workers a member is charged its share of it.
     """
     head = ("", "takes (fastest to slowest)", f"spot, {currency}", f"on demand, {currency}", "storage, GB")
-    table = Table(*head, title=f"{len(forecast.members)} members, {forecast.workers} at a time")
+    table = Table(*head, title=f"{count(len(forecast.members), 'member')}, {forecast.workers} at a time")
     for part in forecast.shared:
         table.add_row(part.name, span(part.seconds), *_costs(part.seconds.value, price), f"{part.gb:.3g}")
     for part in forecast.members:
@@ -60,9 +61,9 @@ def notes(
 ) -> Iterator[str]:
     """Yield what a plan is of, and what it leaves out."""
     yield (
-        f"For {size.fields:,} image sets and {size.cells:,} cells ({size.train:,} for training, {size.validation:,} "
-        f"for validation, {size.test:,} for the test); {forecast.gb:.3g} GB cost {money(forecast.gb * month)} "
-        f"{currency} a month in an object store."
+        f"For {count(size.fields, 'image set')} and {count(size.cells, 'cell')} ({size.train:,} for training, "
+        f"{size.validation:,} for validation, {size.test:,} for the test); {forecast.gb:.3g} GB "
+        f"cost {money(forecast.gb * month)} {currency} a month in an object store."
     )
     low, high = (w / HOUR * price.spot for w in forecast.wall[1:])
     yield f"Spot, from start to end: {money(low)} to {money(high)} {currency}, as the repeats of the benchmark spread."
@@ -82,12 +83,18 @@ def show_run(console: Console, table: Path, metrics: Path, plan_file: Path, curr
     """Show what the last run cost, and what was predicted; say so when nothing has run or nothing is planned."""
     sums = files.read_json(metrics) if metrics.is_file() else {}
     if table.is_file():
-        console.print(_stages(pd.read_csv(table), currency))
-    if sums:
         console.print(
-            f"The last run: {span(Range(*[HOUR * float(sums['hours'])] * 3))}, {money(float(sums['cost_spot']))} "
-            f"{currency} spot, {money(float(sums['cost_on_demand']))} on demand, at the prices of {sums['machine']}."
+            _stages(tables.read_csv(table, {"stage", "unit", "device", "machine"}.__contains__, "budget"), currency)
         )
+    if sums:
+        took = span(Range(*[HOUR * float(sums["hours"])] * 3))
+        if sums.get("cost_spot") is None:
+            console.print(f"The last run: {took}; no cost: {reasons.of(sums, 'cost_spot') or 'not measured'}.")
+        else:
+            console.print(
+                f"The last run: {took}, {money(float(sums['cost_spot']))} {currency} spot, "
+                f"{money(float(sums['cost_on_demand']))} on demand, at the prices of {sums['machine']}."
+            )
     else:
         console.print("Nothing has run yet: `dvc repro`, then ask again.")
     planned = (files.read_json(plan_file) if plan_file.is_file() else {}).get("plan")

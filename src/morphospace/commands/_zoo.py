@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 import typer
 
-from morphospace import files, params, schema
+from morphospace import files, params, schema, tables
 from morphospace.commands import _contest
 from morphospace.commands._cell_sets import Cells
 from morphospace.commands._contenders import Contender
@@ -40,16 +40,14 @@ class Compared(NamedTuple):
 def run(data_sets: Sequence[Cells], contenders: Sequence[Contender], budget: Budget, output: Path) -> None:
     """Train what is not trained yet, and write the report; a folder that holds something else is refused."""
     files.require_own(output)
-    torch.set_num_threads(files.jobs())
+    torch.set_num_threads(process.THREADS)
     process.keep_memory()
     options = contenders[0].options
     compared = [_compare(cells, contenders, budget) for cells in data_sets]
     table = drawing.ordered(pd.concat([_table(one, options) for one in compared], ignore_index=True))
     floors = pd.concat([_floors(one) for one in compared], ignore_index=True)
     with files.replacing_folder(output, listed=True) as folder:
-        pd.concat([table, floors], ignore_index=True).to_csv(
-            folder / "comparison.csv", index=False, lineterminator="\n"
-        )
+        tables.write_csv(pd.concat([table, floors], ignore_index=True), folder / "comparison.csv")
         shown = _page(compared, table, floors, folder, budget)
         record = {"verdict": shown.verdict, "budget": budget._asdict(), "seed": options.seed, "z_dim": options.z_dim}
         record["data_sets"] = [_record(one) for one in compared]

@@ -11,6 +11,7 @@ from morphospace import files, params, places, speeds, spending
 from morphospace.commands import _grid, _prices, _tables
 from morphospace.errors import InputError, ParameterError
 from morphospace.reporting import plan as planning
+from morphospace.words import count
 
 PLAN = Path("reports/plan.json")
 METRICS = Path("reports/metrics")
@@ -149,7 +150,9 @@ def _benchmark(
     speeds.write(speeds.here(), found)
     if target:
         speeds.write(target, found)
-    typer.echo(f"{found.processor}, {found.device}: {len(found.shapes)} shapes measured, in {target or speeds.here()}")
+    typer.echo(
+        f"{found.processor}, {found.device}: {count(len(found.shapes), 'shape')} measured, in {target or speeds.here()}"
+    )
 
 
 def _speeds(

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from morphospace import files, params, places
+from morphospace import files, params, places, tables
 from morphospace.errors import InputError
 from morphospace.reporting import comparison, figures
+from morphospace.words import count
 
 
 def run(
@@ -67,11 +68,11 @@ def run(
     shown = files.read_json(json_file) if json_file else _ask(all_commits)
     found = comparison.table(shown)
     with files.replacing_folder(output, listed=True) as folder:
-        found.to_csv(folder / "experiments.csv", index=False, lineterminator="\n")
+        tables.write_csv(found, folder / "experiments.csv")
         text = comparison.markdown(found, params.load().budget.currency)
         (folder / "experiments.md").write_text(text, encoding="utf-8")
         figures.save(comparison.plot(found), folder / "similarity.png")
-    typer.echo(f"{len(found)} experiments: {output / 'experiments.md'}")
+    typer.echo(f"{count(len(found), 'experiment')}: {output / 'experiments.md'}")
 
 
 def _ask(all_commits: bool) -> Any:

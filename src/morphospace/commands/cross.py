@@ -23,6 +23,7 @@ from morphospace.metrics.held_out import Plan
 from morphospace.reporting import cross as drawing
 from morphospace.reporting import figures
 from morphospace.training import process
+from morphospace.words import count
 
 RECORD = "cross.json"
 Level = Literal["site", "well", "plate", "compound", "batch"]
@@ -65,7 +66,7 @@ def run(
     channels, side = _cells.shape(crops, table)
     size = _cross.require_size(size, side)
     _cross.build(options, channels, size)  # refused now rather than after the tiles are decoded
-    torch.set_num_threads(files.jobs())
+    torch.set_num_threads(process.THREADS)
     process.keep_memory()
     rows = np.unique(np.concatenate([*plan.train, plan.task.rows]))
     tiles = packs.tiles(crops, table.iloc[rows], channels, side, files.scratch("tiles", "decoded"))
@@ -134,7 +135,7 @@ def _plan(
         key = schema.IMAGE_SET_KEY
         joined = table[key].merge(splitting.read(splits)[[*key, schema.SPLIT]], on=key, how="left")
         if lost := int(joined[schema.SPLIT].isna().sum()):
-            raise InputError(f"{splits} has no row for {lost} crops; run `dvc repro -f split`")
+            raise InputError(f"{splits} has no row for {count(lost, 'crop')}; run `dvc repro -f split`")
         sides = list(joined[schema.SPLIT])
     found = held_out.plan(labels, groups, sides, min_cells, seed)
     for x in found.task.left:
@@ -147,12 +148,12 @@ def _write(output: Path, found: Cross, record: dict[str, Any], said: str, held: 
     classes = found.task.classes
     with files.replacing_folder(output, listed=True) as folder:
         table = cross.table(found, record["trained_on"])
-        table.to_csv(folder / "cross.csv", index=False, lineterminator="\n")
+        tables.write_csv(table, folder / "cross.csv")
         files.write_json(folder / RECORD, {**record, **cross.summary(found)})
         (folder / "cross.txt").write_text(said + "\n", encoding="utf-8")
         each = held[schema.OBJECT_KEY].reset_index(drop=True)
         each["class"] = [classes[c] for c in found.task.labels]
         each["lowest"] = [classes[c] for c in found.predicted]
         each = each.join(pd.DataFrame(errors, columns=[f"mse_{c}" for c in classes]))
-        each.to_csv(folder / "cells.csv", index=False, lineterminator="\n")
+        tables.write_csv(each, folder / "cells.csv")
         figures.save(drawing.heatmaps(table, drawing.title({**record, **cross.summary(found)})), folder / "cross.png")

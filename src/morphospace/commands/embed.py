@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-import torch
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from morphospace import files, places, schema
+from morphospace import files, places, schema, tables
 from morphospace.errors import InputError
 from morphospace.imaging import inputs
 from morphospace.metrics import latent
@@ -40,7 +39,6 @@ def run(
     if output.suffix.lower() not in SUFFIXES:
         raise InputError(f"{output} ends in none of {', '.join(SUFFIXES)}: name the table so")
     given = inputs.sources(images)
-    torch.set_num_threads(files.jobs())
     process.keep_memory()
     net, card = embedding.load_model(model)
     console = Console(stderr=True)
@@ -61,8 +59,8 @@ def run(
 
 
 def _write(table: pd.DataFrame, output: Path) -> None:
+    if tables.is_csv(output):
+        tables.write_csv(table, output)
+        return
     with files.replacing(output) as aside:
-        if output.suffix.lower() == ".csv":
-            table.to_csv(aside, index=False, lineterminator="\n")
-        else:
-            table.to_parquet(aside, index=False)
+        table.to_parquet(aside, index=False)

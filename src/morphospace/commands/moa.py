@@ -15,6 +15,7 @@ from morphospace.metrics import batches, moa, moa_floors
 from morphospace.metrics.beside import CELL_COUNT
 from morphospace.profiling import build
 from morphospace.profiling.features import feature_columns
+from morphospace.reasons import joined
 
 SETTINGS = "profiles.json"  # in a folder of profiles: how `morphospace profile` made them
 
@@ -67,7 +68,7 @@ def run(
     _moa.show({moa.EMBEDDING: card})
     with files.replacing_folder(output, listed=True) as folder:
         _moa.write(
-            folder, {"embedding": card}, {"profiles": str(profiles), **card.record(), **batch.record()}, features
+            folder, {"embedding": card}, {"profiles": str(profiles)} | joined(card.record(), batch.record()), features
         )
     typer.echo(f"all of it: {output}")
 
@@ -89,8 +90,7 @@ def _profiles(folder: Path, options: params.Params) -> tuple[build.Profiles, bui
 
 def _table(folder: Path, name: str) -> pd.DataFrame:
     if (path := folder / f"{name}.csv.gz").exists():
-        text = dict.fromkeys((c for c in schema.METADATA if c != schema.CONCENTRATION), str)
-        return wells.named(pd.read_csv(path, dtype=text), str(path))
+        return wells.named(tables.read(path), str(path))
     path = folder / f"{name}.parquet"
     return wells.named(tables.read_parquet(path, "profile"), str(path))
 

@@ -18,6 +18,7 @@ from morphospace import files, params, places, registry
 from morphospace.errors import EngineError, InputError
 from morphospace.metrics import bootstrap, matching
 from morphospace.segmentation._engine import ImageSet, Settings, alone_in
+from morphospace.words import count
 
 THRESHOLDS = (0.5, 0.7)  # intersection over union
 RESAMPLES, CONFIDENCE = 2000, 0.95
@@ -56,7 +57,7 @@ def run(
             counts = _counts(name, image_sets, truths, settings, pipeline, scratch)
             rng = np.random.default_rng([options.seed, STREAM])
             scores[name] = {iou: _estimate(counts[i], rng) for i, iou in enumerate(THRESHOLDS)}
-    _show(scores, f"{len(truths)} fields, {sum(_objects(t) for t in truths)} nuclei away from the border")
+    _show(scores, f"{count(len(truths), 'field')}, {sum(_objects(t) for t in truths)} nuclei away from the border")
     if output:
         rows = {e: {f"f1_{round(100 * i)}": s._asdict() for i, s in by.items()} for e, by in scores.items()}
         files.write_json(output, {"fields": len(truths), "settings": vars(settings), "engines": rows})

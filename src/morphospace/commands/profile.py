@@ -12,14 +12,15 @@ from morphospace import files, params, places, registry, schema, tables, wells
 from morphospace.analyses import Profile
 from morphospace.datasets import _metadata
 from morphospace.errors import InputError, ParameterError, SchemaError
-from morphospace.profiling import build, select
+from morphospace.profiling import aggregate, build, select
 from morphospace.profiling.features import METADATA_PREFIX, feature_columns
+from morphospace.words import count
 
 logger = logging.getLogger(__name__)
 
 RECORD = "profiles.json"
-_TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
 _IMAGE_PREFIX = "Image_"  # CellProfiler's name of the image in front of Metadata_
+_CONTROLS = {"negcon", "negative", "negative control", "neg_control", "dmso", "vehicle"}  # how people call them
 _IMAGE_NUMBER = "ImageNumber"  # CellProfiler's number of an image set
 
 
@@ -68,19 +69,20 @@ def run(
     --controls Metadata_Compound=DMSO --missing features
     """
     chosen = _chosen(change or [], missing)
-    cells = _renamed(_read(table), rename or [], table)
+    cells = _read(table, rename or [], controls)
     if metadata:
-        cells = _joined(cells, _renamed(_read(metadata), rename or [], metadata), table, metadata)
+        cells = _joined(cells, _read(metadata, rename or [], controls), table, metadata)
     cells = _marked(_sited(cells), controls, table)
     selection = {"agree": agree, "distinct": distinct}
-    cells = _selected(cells, agree, distinct, chosen.missing, table)
-    made = build.build(cells, build.Settings(**chosen.model_dump()), str(table))
+    how = build.Settings(**chosen.model_dump())
+    rows = build.aggregated(cells, how, str(table))
+    made = build.profiles(rows.drop(columns=_unwanted(rows, how, agree, distinct, table)), how)
     with files.replacing_folder(output, listed=True) as folder:
-        for name, rows in zip(made._fields, made, strict=True):
+        for name, found in zip(made._fields, made, strict=True):
             if csv:
-                rows.to_csv(folder / f"{name}.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
+                tables.write_csv(found, folder / f"{name}.csv.gz")
             else:
-                rows.to_parquet(folder / f"{name}.parquet", index=False)
+                found.to_parquet(folder / f"{name}.parquet", index=False)
         files.write_json(folder / RECORD, {"table": str(table), "profile": chosen.model_dump(), **selection})
     typer.echo(", ".join(f"{len(t):,} {n}" for n, t in zip(made._fields, made, strict=True)) + f" in {output}")
 
@@ -108,33 +110,25 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Return a table; names are text, so that plate 0012 stays 0012."""
-    if not path.name.endswith((".csv", ".csv.gz")):
-        return tables.read_parquet(path, "embed")
-    try:
-        names = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
-        text = {c: str for c in names if c.removeprefix(_IMAGE_PREFIX) in _TEXT}
-        # Copied in one piece: pandas warns of each column added to a table of hundreds as it was read.
-        return pd.read_csv(path, dtype=text, encoding="utf-8-sig").copy()
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a table: {error}") from None
+def _read(path: Path, renames: Sequence[str], controls: str) -> pd.DataFrame:
+    """Return a table with the names that people gave, and without CellProfiler's Image_ before Metadata_.
 
+    Names of plates, wells, compounds and the like are text, as is the column that tells the controls.
+    """
+    new = dict(_pair(text, "--rename") for text in renames)
+    telling = _pair(controls, "--controls")[0] if controls else ""
 
-def _renamed(table: pd.DataFrame, renames: Sequence[str], path: Path) -> pd.DataFrame:
-    """Return the table with the names that people gave, and without CellProfiler's Image_ before Metadata_."""
-    columns = [str(c) for c in table.columns]
-    names = {c: c.removeprefix(_IMAGE_PREFIX) for c in columns if c.startswith(_IMAGE_PREFIX + METADATA_PREFIX)}
-    pairs = [_pair(text, "--rename") for text in renames]
-    names |= {old: new for old, new in pairs if old in table}
-    table = table.rename(columns=names)
+    def named(column: str) -> str:
+        plain = column.removeprefix(_IMAGE_PREFIX) if column.startswith(_IMAGE_PREFIX + METADATA_PREFIX) else column
+        return new.get(column, new.get(plain, plain))
+
+    def is_text(column: str) -> bool:
+        return schema.is_text(named(column)) or telling in (column, named(column))
+
+    table = tables.read(path, is_text, "" if tables.is_csv(path) else "embed")
+    table = table.rename(columns=named)
     if twice := sorted({str(c) for c in table.columns[table.columns.duplicated()]}):
         raise SchemaError(f"{path} has two columns {twice[0]} once it is renamed; drop or rename one")
-    for name in _TEXT:
-        if name in table and not isinstance(table[name].dtype, pd.StringDtype):
-            table[name] = table[name].astype("str")
     if schema.CONCENTRATION in table and not pd.api.types.is_numeric_dtype(table[schema.CONCENTRATION]):
         text = table[[schema.CONCENTRATION]].fillna("").astype("str").set_axis(range(2, len(table) + 2))
         table[schema.CONCENTRATION] = _metadata.numbers(text, schema.CONCENTRATION, str(path)).to_numpy()
@@ -164,9 +158,9 @@ def _joined(cells: pd.DataFrame, known: pd.DataFrame, table: Path, metadata: Pat
     found = cells.drop(columns=both).merge(known, on=key, how="left", indicator=True, validate="m:1")
     if (lost := found["_merge"] == "left_only").any():
         first = found[lost].iloc[0]
-        wells = len(found.loc[lost, key].drop_duplicates())
+        wells, of = (len(rows[key].drop_duplicates()) for rows in (found[lost], found))
         raise InputError(
-            f"{metadata} has no row for {wells} of {len(found[key].drop_duplicates())} wells of {table}: plate "
+            f"{metadata} has no row for {wells} of {count(of, 'well')} of {table}: plate "
             f"{first[schema.PLATE]}, well {first[schema.WELL]} is the first"
         )
     if len(idle := known.merge(cells[key].drop_duplicates(), on=key, how="left_anti")):
@@ -183,31 +177,44 @@ def _sited(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _marked(cells: pd.DataFrame, controls: str, table: Path) -> pd.DataFrame:
-    """Return the table with the negative controls marked as they were named."""
-    if not controls:
+    """Return the table with the negative controls marked as they were named; controls without a compound get a name."""
+    if controls:
+        column, value = _pair(controls, "--controls")
+        if column not in cells:
+            raise SchemaError(f"--controls: {table} lacks {column}{registry.nearest(column, list(map(str, cells)))}")
+        negative = cells[column] == value
+        if not negative.any():
+            near = _controls_elsewhere(cells) or registry.nearest(value, sorted(set(cells[column]) - {""}))
+            raise InputError(f"--controls: {column} of {table} has no {value!r}{near}")
+        kinds = negative.map({True: schema.NEGCON, False: schema.TREATED})
+        cells = cells.assign(**{schema.PERT_TYPE: kinds})
+    if not {schema.COMPOUND, schema.PERT_TYPE} <= set(cells):
         return cells
-    column, value = _pair(controls, "--controls")
-    if column not in cells:
-        raise SchemaError(f"--controls: {table} lacks {column}{registry.nearest(column, list(map(str, cells)))}")
-    negative = cells[column].astype("str") == value
-    if not negative.any():
-        near = registry.nearest(value, sorted(set(cells[column].astype("str"))))
-        raise InputError(f"--controls: {column} of {table} has no {value!r}{near}")
-    return cells.assign(**{schema.PERT_TYPE: negative.map({True: schema.NEGCON, False: schema.TREATED})})
+    nameless = (cells[schema.COMPOUND] == "") & (cells[schema.PERT_TYPE] == schema.NEGCON)
+    return cells.assign(**{schema.COMPOUND: cells[schema.COMPOUND].mask(nameless, schema.NEGCON)})
 
 
-def _selected(
-    cells: pd.DataFrame, agree: float | None, distinct: float | None, missing: build.Missing, table: Path
-) -> pd.DataFrame:
-    """Return the table without the features that are not worth keeping, judged by the means of its wells."""
+def _controls_elsewhere(cells: pd.DataFrame) -> str:
+    """Say which other column seems to tell the controls, for a message; nothing where none does."""
+    for column in (c for c in cells if str(c).startswith(METADATA_PREFIX)):
+        for value in sorted({v for v in cells[column] if isinstance(v, str)}):
+            if value.lower() in _CONTROLS:
+                return f"; did you mean --controls {column}={value}?"
+    return ""
+
+
+def _unwanted(
+    rows: pd.DataFrame, how: build.Settings, agree: float | None, distinct: float | None, table: Path
+) -> list[str]:
+    """Return the features that are not worth keeping, judged by the wells of the sites (or wells) as measured."""
     if agree is None and distinct is None:
-        return cells
+        return []
     for option, value in (("--agree", agree), ("--distinct", distinct)):
         if value is not None and not 0 < value < 1:
             raise InputError(f"{option} is {value:g}: give a correlation between 0 and 1")
-    schema.check(cells, [schema.COMPOUND, schema.CONCENTRATION], str(table))
-    plain = build.Settings(normalize="none", sphere="none", align="none", missing=missing)
-    before = feature_columns(cells)
-    kept = set(select.chosen(build.build(cells, plain, str(table)).wells, agree, distinct))
-    typer.echo(f"{len(kept):,} of {len(before):,} features kept")
-    return cells.drop(columns=[f for f in before if f not in kept])
+    schema.check(rows, [schema.COMPOUND, schema.CONCENTRATION], str(table))
+    wells = aggregate.wells(rows, how.well) if schema.SITE in rows else rows
+    before = feature_columns(wells)
+    kept = set(select.chosen(wells[schema.is_named(wells[schema.COMPOUND])], agree, distinct))
+    typer.echo(f"{len(kept):,} of {count(len(before), 'feature')} kept")
+    return [f for f in before if f not in kept]

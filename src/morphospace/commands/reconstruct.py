@@ -5,13 +5,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from morphospace import files, places, schema
+from morphospace import files, places, schema, tables
 from morphospace.errors import InputError
 from morphospace.imaging import codec, inputs
 from morphospace.metrics import similarity as metric
@@ -42,7 +41,6 @@ def run(
     Example: morphospace reconstruct data/package cell_1.png cell_2.png
     """
     given = inputs.sources(images)
-    torch.set_num_threads(files.jobs())
     process.keep_memory()
     net, card = embedding.load_model(model)
     if not net.reconstructs:
@@ -65,7 +63,7 @@ def run(
                 shown += zip(batch.tiles, drawn, strict=True)
             progress.advance(task, batch.weight)
         table = pd.concat(parts, ignore_index=True)
-        table.to_csv(aside / SCORES, index=False, lineterminator="\n")
+        tables.write_csv(table, aside / SCORES)
         figures.save(_sheet(shown[:SHOWN], table), aside / SHEET)
     typer.echo(f"images: {len(table):,}, mean S: {table['S'].mean():.4f}, model {card['fingerprint']}: {output}")
 

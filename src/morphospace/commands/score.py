@@ -23,13 +23,13 @@ from morphospace.metrics.classification import Scores
 from morphospace.metrics.folds import Task
 from morphospace.reporting import classification as drawing
 from morphospace.reporting import figures, maps
+from morphospace.words import count
 
 MAP_CELLS = 20_000  # on a map, at most
-HIDE = 0.3  # share of the groups whose labels a supervised map must not see (002-18)
+HIDE = 0.3  # share of the groups of each class whose labels a supervised map must not see (002-18)
 RECORD = "scores.json"
 MISSING = "not measured: mean intensity, random projection and PCA of the pixels; give --crops and --crops-table"
 _HIDING, _MAPPED = 4, 5  # streams of random numbers
-_TEXT = [c for c in schema.METADATA if c != schema.CONCENTRATION]
 _LOOK: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}  # fits a terminal of 80 columns
 Floats = NDArray[np.floating[Any]]
 
@@ -47,7 +47,7 @@ def run(
     crops_table: Annotated[Path | None, typer.Option(help="Table of the crops.")] = None,
     number: Annotated[int, typer.Option("--folds", min=2, help="Parts, each held out once.")] = 5,
     colour: Annotated[list[str] | None, typer.Option(help="Column to colour a UMAP by; again for another.")] = None,
-    supervised: Annotated[bool, typer.Option(help="Draw a UMAP that knows 70 % of the groups' classes.")] = False,
+    supervised: Annotated[bool, typer.Option(help="Draw a UMAP that knows about 70 % of each class's groups.")] = False,
     output: Annotated[Path, places.FOLDER, typer.Option(help="Folder to write.")] = Path("reports/score"),
 ) -> None:
     """Score an embedding: a random forest and a logistic regression predict a column of cells in groups they never saw.
@@ -58,16 +58,22 @@ def run(
     classes (a contrastive one, say) must be scored with --split test.
     """
     options = params.load()
-    table = _rest(_read(embeddings, [by, *_level(group), *(colour or [])], split or []), by, without or [])
+    table = _rest(_read(embeddings, [by, *_level(group)], colour or [], split or []), by, without or [])
     features = _features(table, tuple(prefix or [schema.LATENT_PREFIX]), {by, group}, embeddings)
     task = folds.prepare(_cells.labels(table, by), _groups(table, group).to_list(), number, options.seed)
     tiles = _tiles(table, crops, crops_table)
     scores = _scores(task, features, tiles, options)
     missing = MISSING if tiles is None else ""
-    what = f"{by} of {len(task.rows):,} cells in {task.groups.max() + 1:,} groups ({group}), {len(task.parts())} folds"
+    many = count(int(task.groups.max()) + 1, "group")
+    what = f"{by} of {count(len(task.rows), 'cell')} in {many} ({group}), {count(len(task.parts()), 'fold')}"
     _show(task, scores, what, missing)
     record = {"embeddings": str(embeddings), "by": by, "group": group, "seed": options.seed, "missing": missing}
     record |= {"split": split or [], "without": without or [], "prefix": prefix or [schema.LATENT_PREFIX]}
+    if supervised:
+        hiding = _hiding(task, options.seed)
+        record |= {"hidden_of_the_supervised_map": hiding}
+        for label, of in hiding.items():
+            typer.echo(f"the map hides {of['groups_hidden']} of {count(of['groups'], 'group')} of {label}")
     record |= {"confidence": options.similarity.confidence, "split_of_the_model": _splits(table.iloc[task.rows])}
     with files.replacing_folder(output, listed=True) as folder:
         _write(folder, task, scores, record)
@@ -76,25 +82,18 @@ def run(
     typer.echo(f"all of it: {output}")
 
 
-def _read(path: Path, columns: Sequence[str], splits: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of some splits of a Parquet or CSV table; names are text, so that plate 0012 stays 0012."""
-    if path.suffix.lower() == ".csv":
-        try:
-            table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), encoding="utf-8")
-        except FileNotFoundError:
-            raise InputError(f"{path} is missing") from None
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not a table: {error}") from None
-    else:
-        table = tables.read_parquet(path, "embed")
-    for column in dict.fromkeys([*columns, *([schema.SPLIT] if splits else [])]):
+def _read(path: Path, names: Sequence[str], colours: Sequence[str], splits: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of some splits of a Parquet or CSV table; `names` are text, so that plate 0012 stays 0012."""
+    text = {*names} - {schema.CONCENTRATION}
+    table = tables.read(path, lambda name: name in text or schema.is_text(name), "" if tables.is_csv(path) else "embed")
+    for column in dict.fromkeys([*names, *colours, *([schema.SPLIT] if splits else [])]):
         if column not in table.columns:
-            names = [c for c in map(str, table.columns) if not c.startswith(schema.LATENT_PREFIX)]
-            raise SchemaError(f"{path} lacks {column}{registry.nearest(column, names[:40])}")
+            known = [c for c in map(str, table.columns) if not c.startswith(schema.LATENT_PREFIX)]
+            raise SchemaError(f"{path} lacks {column}{registry.nearest(column, known[:40])}")
     table = wells.named(table, str(path))
-    known = set(table[schema.SPLIT]) if splits else set()
-    if unknown := [s for s in splits if s not in known]:
-        raise InputError(f"{path} has no cell of split {unknown[0]!r}{registry.nearest(unknown[0], sorted(known))}")
+    there = set(table[schema.SPLIT]) if splits else set()
+    if unknown := [s for s in splits if s not in there]:
+        raise InputError(f"{path} has no cell of split {unknown[0]!r}{registry.nearest(unknown[0], sorted(there))}")
     return table[table[schema.SPLIT].isin(splits)].reset_index(drop=True) if splits else table
 
 
@@ -147,7 +146,9 @@ def _tiles(table: pd.DataFrame, crops: Path | None, crops_table: Path | None) ->
     lost = joined[joined[schema.CROP_FILE].isna()]
     if len(lost):
         which = ", ".join(str(v) for v in lost[key].iloc[0])
-        raise InputError(f"{crops_table} has no kept crop for {len(lost)} rows of the embedding, the first is {which}")
+        raise InputError(
+            f"{crops_table} has no kept crop for {count(len(lost), 'row')} of the embedding, the first is {which}"
+        )
     channels, size = _cells.shape(crops, joined)
     return packs.tiles(crops, joined, channels, size, files.scratch("tiles", "decoded"))
 
@@ -200,9 +201,11 @@ def _show(task: Task, scores: list[Scores], title: str, missing: str) -> None:
         each.add_row(label or "(none)", f"{found[0].cells:,}", f"{found[0].groups:,}", *shown)
     console.print(each)
     for x in task.left:
-        console.print(f"left out: {x.cells:,} cells of {x.label or 'no class'}: {x.reason}", highlight=False)
+        console.print(f"left out: {count(x.cells, 'cell')} of {x.label or 'no class'}: {x.reason}", highlight=False)
     for y in task.unseen:
-        console.print(f"fold {y.fold} trains without {y.label}: {y.cells:,} cells count as missed", highlight=False)
+        console.print(
+            f"fold {y.fold} trains without {y.label}: {count(y.cells, 'cell')} counted as missed", highlight=False
+        )
     if missing:
         console.print(missing, style="red", highlight=False)
 
@@ -219,9 +222,9 @@ def _write(folder: Path, task: Task, scores: list[Scores], record: dict[str, Any
     """Write the numbers and the pictures that need no map."""
     files.write_json(folder / RECORD, {**record, **scorecard.summary(task, scores)})
     found = scorecard.table(scores)
-    found.to_csv(folder / "scores.csv", index=False, lineterminator="\n")
+    tables.write_csv(found, folder / "scores.csv")
     (folder / "scores.tex").write_text(scorecard.latex(found), encoding="utf-8")
-    scorecard.predictions(task, scores).to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
+    tables.write_csv(scorecard.predictions(task, scores), folder / "predictions.csv")
     figures.save(drawing.bars(found, str(record["missing"])), folder / "floors.png")
     for s in (s for s in scores if s.method == classification.EMBEDDING):
         floor = next(o for o in scores if (o.classifier, o.method) == (s.classifier, classification.MAJORITY))
@@ -245,18 +248,43 @@ def _maps(
             drawn = maps.draw(points, table[column].iloc[rows].to_list(), column)
             figures.save(drawn, folder / f"map_{_file_name(column)}.png")
     if supervised:
-        hidden = _hidden(task.groups, seed)[some]
+        hidden = hidden_groups(task, seed)[task.groups][some]
         codes = np.where(hidden, layout.HIDDEN, task.labels[some])
         points = layout.layout(features[rows], seed, labels=codes)
         names = [task.classes[c] for c in task.labels[some]]
         figures.save(maps.draw_halves(points, names, hidden, supervised), folder / "map_supervised.png")
 
 
-def _hidden(groups: NDArray[np.intp], seed: int) -> NDArray[np.bool_]:
-    """Return which cells belong to the groups whose labels are hidden."""
-    many = int(groups.max()) + 1
-    chosen = np.random.default_rng([seed, _HIDING]).choice(many, max(1, round(HIDE * many)), replace=False)
-    found: NDArray[np.bool_] = np.isin(groups, chosen)
+def hidden_groups(task: Task, seed: int) -> NDArray[np.bool_]:
+    """Return which groups (G,) hide their labels: of each class about `HIDE` of its groups, at least one, never all.
+
+    Rare classes choose first. A group that holds several classes hides or shows them all, so that the shares of the
+    others can differ then; `_hiding` says what they are.
+    """
+    rng = np.random.default_rng([seed, _HIDING])
+    held = [np.unique(task.groups[task.labels == c]) for c in range(len(task.classes))]
+    decided = np.zeros(int(task.groups.max()) + 1, dtype=np.intp)  # 1 hidden, -1 shown
+    for groups in sorted(held, key=len):
+        wanted = min(max(1, round(HIDE * len(groups))), len(groups) - 1)
+        free = rng.permutation(groups[decided[groups] == 0])
+        more = max(0, wanted - int((decided[groups] == 1).sum()))
+        decided[free[:more]], decided[free[more:]] = 1, -1
+    found: NDArray[np.bool_] = decided == 1
+    return found
+
+
+def _hiding(task: Task, seed: int) -> dict[str, dict[str, int]]:
+    """Return how many groups and cells of each class hide their labels, of how many."""
+    hidden = hidden_groups(task, seed)
+    found = {}
+    for code, label in enumerate(task.classes):
+        groups = task.groups[task.labels == code]
+        found[label] = {
+            "groups": len(np.unique(groups)),
+            "groups_hidden": int(hidden[np.unique(groups)].sum()),
+            "cells": len(groups),
+            "cells_hidden": int(hidden[groups].sum()),
+        }
     return found
 
 

@@ -25,6 +25,7 @@ from morphospace.search import levels
 from morphospace.search.database import DISTANCE, RANK, ROW, Database
 from morphospace.search.exact import Metric
 from morphospace.search.levels import Level
+from morphospace.words import count
 
 _SHOWN = {schema.COMPOUND: "compound", schema.CONCENTRATION: "µM", schema.MOA: "MoA"}
 
@@ -137,7 +138,7 @@ def _show(
 def _likeness(found: Novelty) -> str:
     """Say how like a class the query is."""
     drawn = "that the model was not trained on" if found.unseen else "drawn at random"
-    wells = f"{found.wells:,} well{'s' if found.wells > 1 else ''} {drawn}"
+    wells = f"{count(found.wells, 'well')} {drawn}"
     return f"p {found.p:.3f}, never below {1 / (found.wells + 1):.3f}: {found.name} ({wells})"
 
 

@@ -29,6 +29,7 @@ from morphospace.shapes.distances import Scale
 from morphospace.shapes.masks import Mask, Parts, RefusedError, Whole, objects, whole
 from morphospace.training.data import Minibatches
 from morphospace.training.embedding import device
+from morphospace.words import count
 
 RECORD, OBJECTS = "shapes.json", "objects.parquet"  # what this command wrote, and the stage segment
 MINIBATCH, SHOWN = 32, 8  # shapes a step, and in the picture
@@ -107,7 +108,7 @@ def run(
     }
     with files.replacing_folder(output, listed=True) as aside:
         _write(aside, shapes, latents, scores)
-        pd.DataFrame(trainer.history).to_csv(aside / "history.csv", index=False, lineterminator="\n")
+        tables.write_csv(pd.DataFrame(trainer.history), aside / "history.csv")
         title = f"{name}: {latent} numbers a shape, error {shown.error():.2f} px (RMS); best to worst"
         there = _there(shapes, matrices, drawn, units, shown.errors)
         figures.save(drawing.reconstructions(there, title), aside / "reconstructions.png")
@@ -268,10 +269,10 @@ def _write(folder: Path, shapes: Shapes, latents: Floats, scores: Mapping[str, S
     names = [f"{PREFIX}{i}" for i in range(latents.shape[1])]
     table = pd.concat([shapes.table, pd.DataFrame(latents, columns=names)], axis=1)
     table.to_parquet(folder / "embeddings.parquet", index=False)
-    shapes.skipped.to_csv(folder / "skipped.csv", index=False, lineterminator="\n")
+    tables.write_csv(shapes.skipped, folder / "skipped.csv")
     if scores:
         found = forest.table(scores)
-        found.to_csv(folder / "scores.csv", index=False, lineterminator="\n")
+        tables.write_csv(found, folder / "scores.csv")
         (folder / "scores.md").write_text(drawing.markdown(found), encoding="utf-8")
         figures.save(drawing.bars(found), folder / "scores.png")
 
@@ -282,7 +283,7 @@ def _say(shapes: Shapes, scores: Mapping[str, Sequence[Scored]], output: Path) -
         for s in of:
             table.add_row(s.method, *(f"{s.scores[k].value:.3f}" for k in drawing.SCORES))
         Console().print(table)
-    typer.echo(f"{len(shapes.table)} shapes, {len(shapes.skipped)} skipped: {output}")
+    typer.echo(f"{count(len(shapes.table), 'shape')}, {len(shapes.skipped)} skipped: {output}")
 
 
 def _bar(items: Iterable[Any], total: int, what: str = "forests") -> Iterable[Any]:

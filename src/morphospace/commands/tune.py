@@ -14,7 +14,7 @@ import typer
 import yaml
 from optuna.trial import Trial
 
-from morphospace import files, params, places, registry, schema, spaces
+from morphospace import files, params, places, registry, schema, spaces, tables
 from morphospace.errors import InputError, ParameterError
 from morphospace.imaging import packs
 from morphospace.metrics import floors
@@ -222,7 +222,7 @@ def _write(study: optuna.Study, space: Mapping[str, Any], floor: Floor, output: 
     keys, logs = list(space), [key for key, values in space.items() if isinstance(values, dict) and values["log"]]
     found = studies.table(study, keys, floor.mse)
     with files.replacing_folder(output, listed=True) as folder:
-        found.to_csv(folder / "trials.csv", index=False, lineterminator="\n")
+        tables.write_csv(found, folder / "trials.csv")
         (folder / "trials.md").write_text(drawing.markdown(found, keys, floor.name, floor.mse), encoding="utf-8")
         figure = drawing.figure(found, keys, floor.name, floor.mse, studies.importances(study), logs)
         figures.save(figure, folder / "trials.png")

@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 DMSO = "DMSO"
 SEPARATOR = "separator"  # attribute of a table: what stood between its values
-_SEPARATORS = ",;\t|"
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}", re.ASCII)  # 1,000 and 1.000 are one, or a thousand
 _PERT_TYPES = {
@@ -50,14 +49,14 @@ def read_table(path: Path) -> pd.DataFrame:
         When it is missing, is not UTF-8 text, has no rows, or a row has another number of values than the header.
     """
     text = _text(path)
-    separator = max(_SEPARATORS, key=text.split("\n", 1)[0].count)
+    separator = max(tables.SEPARATORS, key=text.split("\n", 1)[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     lines: list[int] = []
     rows: list[list[str]] = []
     try:
         for row in reader:
             if any(value.strip() for value in row):
-                rows.append([value.strip() for value in row])
+                rows.append([tables.unguarded(value.strip()) for value in row])
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}; save it as CSV in UTF-8") from None

@@ -142,7 +142,7 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
     if planes and refused == len(planes):
         raise InputError(f"no file of {root} that folder.pattern matches is a colour image; see the lines above")
     if left:
-        pd.DataFrame(left, columns=tables.DROPPED).to_csv(target / LEFT_OUT_CSV, index=False, lineterminator="\n")
+        tables.write_csv(pd.DataFrame(left, columns=tables.DROPPED), target / LEFT_OUT_CSV)
     if chosen.metadata:
         # A fixed name; read_table unpacks by suffix.
         shutil.copyfile(table, target / (METADATA_CSV + (".gz" if table.suffix == ".gz" else "")))
@@ -218,7 +218,7 @@ def _left_out(raw: Path) -> list[tuple[str, str, str]]:
     path = raw / LEFT_OUT_CSV
     if not path.is_file():
         return []
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = tables.read_csv(path, stage="fetch")
     return [(str(source), str(reason), str(detail)) for source, reason, detail in table[tables.DROPPED].to_numpy()]
 
 

@@ -1,6 +1,5 @@
 """A small twin of BBBC021, drawn: the same names, tables and bit depth, with known truth. Needs no network."""
 
-import csv
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +15,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, options, schema
+from morphospace import files, options, schema, tables
 from morphospace.datasets import _broad, _draw, _metadata, _optics, _phenotypes
 
 LICENCE = "drawn by morphospace from a seed; nobody else's images are in it"
@@ -99,8 +98,7 @@ def fetch(target: Path, seed: int, **values: Any) -> None:
         (target / "truth" / folder).mkdir(parents=True)
     done = _draw_all(target, seed, spots, chosen)
     _write_csv(target / _broad.IMAGE_CSV, _broad.COLUMNS, [names for names, _ in done])
-    moa = [["compound", "concentration", "moa"], *_annotations()]
-    _write_csv(target / _broad.MOA_CSV, moa[0], moa[1:])
+    _write_csv(target / _broad.MOA_CSV, ["compound", "concentration", "moa"], _annotations())
     truth = [[*spot_row, *row] for _, rows in done for spot_row, row in rows]
     _write_csv(target / "truth" / "objects.csv", [*schema.OBJECT_KEY, *_TRUTH], truth)
 
@@ -196,5 +194,4 @@ def _write(path: Path, image: _draw.Labels, compression: str | None = None) -> N
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    tables.write_csv(pd.DataFrame(rows, columns=header, dtype=object), path)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from morphospace import schema, splitting
 from morphospace.metrics import bootstrap, classification, folds
 from morphospace.metrics.bootstrap import Estimate
+from morphospace.reasons import explained
+from morphospace.words import count
 
 FOLDS = 5  # at most
 _BOOTSTRAP = 12  # stream of random numbers
@@ -36,9 +38,9 @@ class BatchScore(NamedTuple):
     by: str
     batches: int
 
-    def record(self) -> dict[str, float | int | str | None]:
+    def record(self) -> dict[str, Any]:
         """Return flat metrics, the accuracy never without its floor."""
-        found: dict[str, float | int | str | None] = {
+        found = {
             "batch_from_controls": self.accuracy.value,
             "batch_from_controls_low": self.accuracy.low,
             "batch_from_controls_high": self.accuracy.high,
@@ -47,7 +49,8 @@ class BatchScore(NamedTuple):
             "batch_from_controls_batches": self.batches,
             "batch_from_controls_held_out": self.by,
         }
-        return found | ({"batch_from_controls_reason": self.accuracy.reason} if self.accuracy.reason else {})
+        why = dict.fromkeys(found, self.accuracy.reason)
+        return explained(found, why)
 
 
 def from_controls(
@@ -82,7 +85,9 @@ def from_controls(
     groups = [str(g) for g in splitting.groups(here, by)]
     enough = {b for b in set(batches) if len({g for g, o in zip(groups, batches, strict=True) if o == b}) > 1}
     if (known := len(enough - {""})) < 2:
-        nothing = _NOTHING._replace(reason=f"{known} batches have controls in two {by}s or more; two are needed")
+        nothing = _NOTHING._replace(
+            reason=f"{count(known, 'batch', 'batches')} with controls in two {by}s or more; two are needed"
+        )
         return BatchScore(nothing, nothing, by, known)
     smallest = min(len({g for g, o in zip(groups, batches, strict=True) if o == b}) for b in enough)
     task = folds.prepare([b or None for b in batches], groups, min(parts, smallest), seed)

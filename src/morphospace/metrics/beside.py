@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from morphospace.metrics.bootstrap import Estimate, Resamples
 from morphospace.metrics.wilson import wilson
+from morphospace.reasons import explained
+from morphospace.words import count
 
 UNIFORM, SAME_BATCH, SAME_LAYOUT = "uniform", "same_batch", "same_layout"
 CELL_COUNT, MEAN_INTENSITY = "cell_count", "mean_intensity"
 RANDOM_PROJECTION, PCA = "random_projection", "pca"
 FLOORS = (UNIFORM, SAME_BATCH, SAME_LAYOUT, CELL_COUNT, MEAN_INTENSITY, RANDOM_PROJECTION, PCA)
 BLIND = (UNIFORM, SAME_BATCH, SAME_LAYOUT)  # made of metadata alone, so they are always there
+_ENDS = ("low", "high")
 Floats = NDArray[np.float64]
 
 
@@ -81,17 +84,15 @@ class Beside:
 
     @property
     def best(self) -> str:
-        """The floor with the highest score; of equals the first."""
+        """The floor with the highest score among those measured; of equals the first; "" when nothing was scored."""
         scored = {name: self.estimate(name).value for name in FLOORS}
         known = {name: value for name, value in scored.items() if np.isfinite(value)}
-        return max(known, key=lambda name: known[name]) if known else UNIFORM
+        return max(known, key=lambda name: known[name]) if known else ""
 
     def lead(self, floor: str) -> Estimate:
         """Return how much the embedding is above a floor, paired: resamples of compounds hold the same rows of both."""
-        values = self.floors[floor]
-        if isinstance(values, str):
-            return Estimate(np.nan, np.nan, np.nan, 0, 0, values)
-        if not len(values):
+        values = self.floors[floor] if floor else self.values
+        if isinstance(values, str) or not len(values):
             return self.estimate(floor)
         return self.draws.estimate(self.values - values)
 
@@ -102,30 +103,35 @@ class Beside:
         return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
 
     def record(self) -> dict[str, Any]:
-        """Return flat numbers under flat names, for ``dvc metrics`` and ``dvc exp show``; what is not there is null."""
-        mine = self.estimate()
+        """Return flat numbers under flat names, for ``dvc metrics`` and ``dvc exp show``; a null has its reason."""
+        mine, lead = self.estimate(), self.lead(self.best)
+        why = {self.name: mine.reason, f"{self.name}_lead": lead.reason}
+        why |= {f"{self.name}{part}_{end}": of.reason for part, of in (("", mine), ("_lead", lead)) for end in _ENDS}
         found: dict[str, Any] = {self.name: mine.value, f"{self.name}_low": mine.low, f"{self.name}_high": mine.high}
         if self.shares:
             around = wilson(float(self.values.sum()), len(self.values), self.draws.confidence)
             found |= {f"{self.name}_wilson_low": around.low, f"{self.name}_wilson_high": around.high}
+            why |= {f"{self.name}_wilson_{end}": mine.reason or around.reason for end in _ENDS}
         found |= {f"{self.name}_n": len(self.values), f"{self.name}_left": self.left}
         found |= {f"{self.name}_{name}": self.estimate(name).value for name in FLOORS}
-        lead = self.lead(self.best)
-        found |= {f"{self.name}_best_floor": self.best, f"{self.name}_lead": lead.value}
-        return found | {f"{self.name}_lead_low": lead.low, f"{self.name}_lead_high": lead.high}
+        why |= {f"{self.name}_{name}": self.estimate(name).reason for name in FLOORS}
+        found |= {f"{self.name}_best_floor": self.best or "none", f"{self.name}_lead": lead.value}
+        return explained(found | {f"{self.name}_lead_low": lead.low, f"{self.name}_lead_high": lead.high}, why)
 
     def verdict(self) -> str:
         """Return the score beside its best floor in one sentence, and whether they can be told apart."""
         mine, best, lead = self.estimate(), self.estimate(self.best), self.lead(self.best)
         if mine.reason == "nothing could be scored":
-            return f"{self.name} was not measured: none of {self.left} rows has a neighbour who could be right."
+            return f"{self.name} was not measured: {count(self.left, 'row')}, none with a neighbour who could be right."
         if np.isfinite(lead.low) and (lead.low > 0 or lead.high < 0):
             said = "better than" if lead.low > 0 else "worse than"
         else:
             said = "not to be told apart from" if np.isfinite(lead.low) else "for want of an interval not compared with"
         floor = self.best.replace("_", " ")
+        measured = sum(not isinstance(values, str) for values in self.floors.values())
+        among = "the best floor" if measured == len(self.floors) else f"the best of the {measured} floors measured"
         rest = f" Not measured: {self.unmeasured()}." if self.unmeasured() else ""
-        return f"{self.name} {_said(mine)} of {len(self.values)}: {said} the best floor, {floor} {_said(best)}.{rest}"
+        return f"{self.name} {_said(mine)} of {len(self.values)}: {said} {among}, {floor} {_said(best)}.{rest}"
 
 
 def _said(e: Estimate) -> str:

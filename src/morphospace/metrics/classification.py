@@ -19,6 +19,7 @@ from morphospace.metrics import bootstrap, confusion, ranking, representations
 from morphospace.metrics.bootstrap import Estimate
 from morphospace.metrics.folds import Codes, Task
 from morphospace.metrics.representations import Floats, Representation
+from morphospace.words import count
 
 EMBEDDING, MAJORITY = "embedding", "majority"
 FOREST, LOGISTIC = "random_forest", "logistic_regression"
@@ -137,7 +138,9 @@ def score(
         When a feature is not finite, or the embedding has fewer rows than the table.
     """
     if len(embedding) <= int(task.rows.max()):
-        raise InputError(f"the embedding has {len(embedding)} rows, the labels name row {int(task.rows.max())}")
+        raise InputError(
+            f"the embedding has {count(len(embedding), 'row')}, the labels name row {int(task.rows.max())}"
+        )
     methods = {EMBEDDING: representations.fixed(embedding), **floors}
     predicted = _predict(task, methods, seed, jobs, track)
     rng = np.random.default_rng([seed, _BOOTSTRAP])

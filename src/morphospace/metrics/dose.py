@@ -21,11 +21,13 @@ from sklearn.covariance import ledoit_wolf
 
 from morphospace.errors import InputError
 from morphospace.metrics.bootstrap import Interval
+from morphospace.words import count
 
-FEWEST_CONTROLS = 3  # two are left when one is measured, and one well has no scatter
+FEWEST_CONTROLS = 4  # three are left when one is measured; two vary along one line only
 FEWEST_WELLS = 4  # of a compound: the most extreme of fewer orders has a chance above 1 in 20
 _FOLDS = 20  # references at most; up to 20 controls are left out one at a time
 _MAD = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
+_ALIKE = "the controls do not vary, or the two kinds do not differ"
 _EDGE = 1e-12  # below a correlation that is equal but for rounding
 
 Floats = NDArray[np.float64]
@@ -77,10 +79,12 @@ def distances(features: NDArray[np.floating[Any]], controls: NDArray[np.bool_]) 
     values = np.asarray(features, dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
-        raise InputError(f"{len(wrong)} wells have a feature that is not finite (row {wrong[0]} is the first)")
+        raise InputError(f"{count(len(wrong), 'well')} with a feature that is not finite (row {wrong[0]} is the first)")
     rows = np.flatnonzero(controls)
     if len(rows) < FEWEST_CONTROLS:
-        raise InputError(f"{len(rows)} wells of negative controls; {FEWEST_CONTROLS} are needed for their scatter")
+        raise InputError(
+            f"{count(len(rows), 'well')} of negative controls; {FEWEST_CONTROLS} are needed for their scatter"
+        )
     parts = [rows[i :: min(len(rows), _FOLDS)] for i in range(min(len(rows), _FOLDS))]
     measured = np.stack([_mahalanobis(values, np.setdiff1d(rows, part)) for part in parts])
     found: Floats = measured.mean(axis=0)
@@ -91,12 +95,20 @@ def distances(features: NDArray[np.floating[Any]], controls: NDArray[np.bool_]) 
 
 def _mahalanobis(values: Floats, reference: NDArray[np.intp]) -> Floats:
     """Return the distance (n,) of every row from some of them; features that are constant there are left out."""
-    use = np.ptp(values[reference], axis=0) > 0
+    spread = values[reference].std(axis=0)
+    rounding = 10 * len(reference) * np.finfo(np.float64).eps * np.abs(values[reference]).max(axis=0, initial=0)
+    use = spread > rounding
     if not use.any():
         raise InputError("no feature varies over the negative controls, so that there is no scale for a distance")
-    scale = values[reference][:, use].std(axis=0)
+    scale = spread[use]
     scaled = (values[:, use] - values[reference][:, use].mean(axis=0)) / scale
     covariance, _ = ledoit_wolf(scaled[reference], assume_centered=True)
+    variances = np.linalg.eigvalsh(covariance)
+    if variances[0] <= variances[-1] * len(variances) * np.finfo(np.float64).eps * 10:
+        raise InputError(
+            f"{count(len(reference), 'well')} of negative controls vary in too few directions for a distance by "
+            f"{count(int(use.sum()), 'feature')}: more controls are needed, or fewer features"
+        )
     squared = (scaled * np.linalg.solve(covariance, scaled.T).T).sum(axis=1)
     distance: Floats = np.sqrt(squared / use.sum())
     return distance
@@ -137,9 +149,9 @@ def response(
 
 def _unusable(wells: int, levels: int, values: Floats) -> str:
     if wells < FEWEST_WELLS:
-        return f"{wells} wells with a dose"
+        return f"{count(wells, 'well')} with a dose; {FEWEST_WELLS} are needed"
     if levels < 2:
-        return "one dose"
+        return "one dose; two are needed"
     return "" if np.ptp(values) > 0 else "all wells are as far"
 
 
@@ -170,17 +182,23 @@ def separation(
     """
     n, p = (v[np.isfinite(v)] for v in (np.asarray(negative, dtype=np.float64), np.asarray(positive, dtype=np.float64)))
     if min(len(n), len(p)) < 2:
-        reason = f"{len(p)} positive and {len(n)} negative controls; two of each are needed"
+        reason = f"{len(p)} positive and {len(n)} negative controls with a distance; two of each are needed"
         nothing, no = dict.fromkeys(STATISTICS, np.nan), dict.fromkeys(STATISTICS, Interval(np.nan, np.nan, reason))
         return Separation(len(n), len(p), nothing, no, reason)
-    few = "" if min(len(n), len(p)) > 2 else "two wells of a kind"
+    few = "" if min(len(n), len(p)) > 2 else "two wells of a kind: too few to resample"
     draws = n[rng.integers(len(n), size=(resamples, len(n)))], p[rng.integers(len(p), size=(resamples, len(p)))]
+    values = {name: _defined(float(of(n[None], p[None])[0])) for name, of in STATISTICS.items()}
+    why = {name: "" if np.isfinite(value) else _ALIKE for name, value in values.items()}
     intervals = {
-        name: Interval(np.nan, np.nan, few) if few else Interval(*_percentiles(of(*draws), confidence))
+        name: Interval(np.nan, np.nan, few or why[name]) if few or why[name] else _interval(of(*draws), confidence)
         for name, of in STATISTICS.items()
     }
-    values = {name: float(of(n[None], p[None])[0]) for name, of in STATISTICS.items()}
     return Separation(len(n), len(p), values, intervals)
+
+
+def _defined(value: float) -> float:
+    """Return a number, NaN for an infinite one: of controls that do not vary at all, or do not differ."""
+    return value if np.isfinite(value) else np.nan
 
 
 def _plain(values: Floats) -> tuple[Floats, Floats]:
@@ -218,6 +236,14 @@ STATISTICS: dict[str, Statistic] = {
     "ssmd": _ssmd(_plain),
     "ssmd_robust": _ssmd(_robust),
 }
+
+
+def _interval(drawn: Floats, confidence: float) -> Interval:
+    """Return the interval of the resamples, or why there is none."""
+    low, high = _percentiles(drawn, confidence)
+    if np.isfinite(low) and np.isfinite(high):
+        return Interval(low, high)
+    return Interval(_defined(low), _defined(high), "too many resamples hold wells that are all alike")
 
 
 def _percentiles(drawn: Floats, confidence: float) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from morphospace.errors import InputError
+from morphospace.words import count
 
 NO_LABEL = "no label"
 Codes = NDArray[np.intp]
@@ -98,14 +99,15 @@ def prepare(labels: Sequence[Any], groups: Sequence[Any], folds: int, seed: int)
     if folds < 2:
         raise InputError(f"{folds} fold(s) leave nothing to train on; give 2 or more")
     if len(labels) != len(groups):
-        raise InputError(f"there are {len(labels)} labels and {len(groups)} groups; each row needs both")
+        raise InputError(f"there are {len(labels)} labels and {count(len(groups), 'group')}; each row needs both")
     table = pd.DataFrame({"label": _text(labels), "group": _text(groups)})
     if missing := int((table["group"] == "").sum()):
-        raise InputError(f"{missing} rows have no group (row {table.index[table['group'] == ''][0]} is the first)")
+        first = table.index[table["group"] == ""][0]
+        raise InputError(f"{count(missing, 'row')} without a group (row {first} is the first)")
     table, left = _with_two_groups(table)
     classes, codes = np.unique(table["label"].to_numpy(str), return_inverse=True)
     if len(classes) < 2:
-        why = "; ".join(f"{x.label or 'rows without a label'}: {x.cells} cells, {x.reason}" for x in left[:5])
+        why = "; ".join(f"{x.label or 'rows without a label'}: {count(x.cells, 'cell')}, {x.reason}" for x in left[:5])
         raise InputError(f"a classifier needs two classes with two groups each, {len(classes)} is left ({why})")
     names, groups_of = np.unique(table["group"].to_numpy(str), return_inverse=True)
     held = _divide(codes, groups_of, min(folds, len(names)), seed)
@@ -139,7 +141,9 @@ def _divide(labels: Codes, groups: Codes, folds: int, seed: int) -> Codes:
             for fold, (_, test) in enumerate(splitter.split(labels, labels, groups)):
                 held[test] = fold
         except ValueError as error:
-            raise InputError(f"the groups cannot be divided in {folds} folds: {error}; ask for fewer folds") from None
+            raise InputError(
+                f"the groups cannot be divided in {count(folds, 'fold')}: {error}; ask for fewer folds"
+            ) from None
     return held
 
 

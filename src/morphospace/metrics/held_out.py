@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from morphospace.errors import InputError, LeakError
 from morphospace.metrics.folds import NO_LABEL, Left, Task
+from morphospace.words import count
 
 TRAIN, TEST = "train", "test"
 _DIVIDED, _BALANCED = 6, 7  # streams of random numbers
@@ -89,19 +90,19 @@ def plan(labels: Sequence[Any], groups: Sequence[Any], sides: Sequence[str], min
     """
     table = pd.DataFrame({"label": labels, "group": groups, "side": sides})
     if nameless := int((table["group"] == "").sum()):
-        raise InputError(f"{nameless} cells have no group; group them by another column")
+        raise InputError(f"{count(nameless, 'cell')} without a group; group them by another column")
     table = table[table["side"].isin([TRAIN, TEST])]
     crossing = table.groupby("group")["side"].nunique()
     if len(crossing := crossing[crossing > 1]):
         raise LeakError(
-            f"group {crossing.index[0]} stands in train and test ({len(crossing)} groups do): what is measured on test "
-            "would have been seen; group by what the split was made by, or leave --splits out"
+            f"group {crossing.index[0]} stands in train and test ({count(len(crossing), 'group')} in all): what is "
+            "measured on test would have been seen; group by what the split was made by, or leave --splits out"
         )
     left = [x for c, of in table.groupby("label") if (x := _left(str(c), of, min_cells))]
     table = table[~table["label"].isin([x.label for x in left])]
     classes = tuple(sorted(map(str, set(table["label"]))))
     if len(classes) < 2:
-        why = "; ".join(f"{x.label or 'cells without a label'}: {x.cells} cells, {x.reason}" for x in left[:5])
+        why = "; ".join(f"{x.label or 'cells without a label'}: {count(x.cells, 'cell')}, {x.reason}" for x in left[:5])
         raise InputError(f"a cross table needs two classes, {len(classes)} is left ({why or 'there is no other'})")
     rng = np.random.default_rng([seed, _BALANCED])
     trained = [table.index[(table["label"] == c) & (table["side"] == TRAIN)].to_numpy(np.intp) for c in classes]
@@ -121,7 +122,7 @@ def _left(label: str, of: pd.DataFrame, min_cells: int) -> Left | None:
     elif train == len(of):
         reason = "none of its groups is held out"
     elif train < min_cells:
-        reason = f"{train} cells to train on, {min_cells} are needed"
+        reason = f"{count(train, 'cell')} to train on, {min_cells} are needed"
     else:
         return None
     return Left(label, reason, len(of), groups)

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, false_discovery_control, rankdata, t
 
+from morphospace.words import count
+
 FEWEST_CELLS = 5  # of a well, for a correlation within it
 FEWEST_WELLS = 3  # for a test of the mean of the correlations within wells
 SMALLEST_CLASS = 2  # wells of a class, for it to count
@@ -79,11 +81,13 @@ def by_rank(means: Floats, values: ArrayLike, strata: Sequence[Any]) -> Tested:
     parts = [np.flatnonzero((names == name) & np.isfinite(x)) for name in sorted(set(names.tolist()))]
     parts = [part for part in parts if len(np.unique(x[part])) > 1]
     if not parts:
-        return _untested(means.shape[1], 0, "no stratum with two values")
+        return _untested(means.shape[1], 0, "no compound has two doses on a plate")
     n = sum(map(len, parts))
     degrees = n - len(parts) - 1
     if degrees < _DEGREES:
-        return _untested(means.shape[1], n, f"{n} wells in {len(parts)} strata")
+        needed = len(parts) + 1 + _DEGREES
+        why = f"{count(n, 'well')} in {count(len(parts), 'stratum', 'strata')}; {needed} are needed"
+        return _untested(means.shape[1], n, why)
     a = np.concatenate([_standard(x[part, None]) for part in parts])
     b = np.concatenate([_standard(means[part]) for part in parts])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -141,7 +145,8 @@ def within_wells(latents: NDArray[np.floating[Any]], values: ArrayLike, wells: C
     parts = [part[np.isfinite(x[part])] for part in np.split(order, np.cumsum(np.bincount(wells))[:-1])]
     usable = [part for part in parts if len(part) >= FEWEST_CELLS and np.ptp(x[part]) > 0]
     if len(usable) < FEWEST_WELLS:
-        return _untested(latents.shape[1], len(usable), f"{len(usable)} wells where it varies over cells")
+        why = f"{count(len(usable), 'well')} where it varies over {FEWEST_CELLS} cells; {FEWEST_WELLS} are needed"
+        return _untested(latents.shape[1], len(usable), why)
     each = np.stack([_spearman(x[part], latents[part]) for part in usable])
     constant = np.isnan(each).any(axis=0)  # in a well: it says nothing of how the latent moves
     mean, scatter = each.mean(axis=0), each.std(axis=0, ddof=1)

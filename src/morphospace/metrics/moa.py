@@ -16,6 +16,7 @@ from morphospace.metrics.levels import Level
 from morphospace.metrics.nearest import NSC, NSCB, Metric, Profiles, Rule, Similar, Votes
 from morphospace.metrics.retrieval import Ranked
 from morphospace.metrics.top_hits import top_hits
+from morphospace.reasons import joined
 
 EMBEDDING = "embedding"
 MAP, REPLICATES, TOP_HIT = "mAP", "mAP_replicates", "top_hit"
@@ -101,9 +102,7 @@ class Card:
 
     def record(self) -> dict[str, Any]:
         """Return flat metrics: the scores with their floors, the rule, how many p-values are small."""
-        found: dict[str, Any] = {}
-        for score in self.scores.values():
-            found |= score.record()
+        found = joined(*(score.record() for score in self.scores.values()))
         for name, table in ((MAP, self.mechanisms), (REPLICATES, self.treatments)):
             significant = int((table["corrected_p"] < retrieval.THRESHOLD).sum())
             found |= {f"{name}_groups": len(table), f"{name}_significant": significant}

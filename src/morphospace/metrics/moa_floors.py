@@ -14,7 +14,7 @@ from morphospace.metrics.beside import CELL_COUNT, MEAN_INTENSITY, PCA, RANDOM_P
 from morphospace.metrics.moa import SITES, TREATMENTS, WELLS, Features
 from morphospace.metrics.similarity import Bytes
 from morphospace.profiling import build
-from morphospace.profiling.features import OBJECT_COUNT, feature_columns
+from morphospace.profiling.features import feature_columns
 
 PIXELS = (MEAN_INTENSITY, RANDOM_PROJECTION, PCA)
 _NAME = "Cells_Measured_"
@@ -36,9 +36,9 @@ def features(of: Mapping[str, pd.DataFrame]) -> Features:
 def cell_count(profiles: build.Profiles, settings: build.Settings) -> Features | str:
     """Return the number of cells as the only feature, each plate measured from its controls; or why there is none."""
     rows = tables(profiles)[SITES]
-    if OBJECT_COUNT not in rows:
+    if schema.OBJECT_COUNT not in rows:
         return "the profiles do not say how many cells they are made of"
-    values = rows[[OBJECT_COUNT]].to_numpy(np.float64)
+    values = rows[[schema.OBJECT_COUNT]].to_numpy(np.float64)
     return profiled(rows, values, settings._replace(sphere="none", align="none"), profiles)
 
 

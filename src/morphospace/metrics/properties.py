@@ -94,7 +94,10 @@ def _plate(wells: pd.DataFrame, means: Means) -> Property:
 
 
 def table(found: list[Property], names: list[str], kl: Floats | None, active: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return a row a latent and property: effect, p, q over all rows, KL (nats) and whether the latent is active.
+    """Return a row a latent and property: effect, p, q, KL (nats) and whether the latent is active.
+
+    q is adjusted over all tests of active latents: one that is not in use varies by rounding, and may move with
+    anything.
 
     Parameters
     ----------
@@ -114,7 +117,7 @@ def table(found: list[Property], names: list[str], kl: Floats | None, active: ND
                 "p": prop.tested.p,
                 "wells": prop.tested.wells,
                 "rests_on": prop.rests_on,
-                "reason": prop.tested.reason,
+                "reason": [_why(prop.tested, i, bool(used)) for i, used in enumerate(active)],
                 "kl": np.nan if kl is None else kl,
                 "active": active,
             }
@@ -122,8 +125,18 @@ def table(found: list[Property], names: list[str], kl: Floats | None, active: ND
         for prop in found
     ]
     long = pd.concat(rows, ignore_index=True)
-    long.insert(long.columns.get_loc("p") + 1, "q", meaning.adjusted(long["p"].to_numpy()))  # type: ignore[arg-type, operator]
+    p = long["p"].where(long["active"])
+    long.insert(long.columns.get_loc("p") + 1, "q", meaning.adjusted(p.to_numpy()))  # type: ignore[arg-type, operator]
     return long
+
+
+def _why(tested: Tested, latent: int, active: bool) -> str:
+    """Return why a latent has no effect or no q; nothing where it has both."""
+    if tested.reason:
+        return tested.reason
+    if not np.isfinite(tested.effect[latent]):
+        return "the latent is constant"
+    return "" if active else "the latent is not active"
 
 
 def top(long: pd.DataFrame, name: str, fdr: float, count: int) -> pd.DataFrame:

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morphospace import schema
-from morphospace.errors import InputError
 from morphospace.metrics import bootstrap
+from morphospace.reasons import explained
 
 FLOOR = 0.5  # of the share, for profiles that say nothing of the treatment
 Floats = NDArray[np.float64]
@@ -24,11 +24,14 @@ class Replicates(NamedTuple):
     pairs
         A row a pair of replicates: ``compound``, ``treatment``, ``correlation`` and ``share``: of the random pairs
         matched to it, how many correlate less (those that tie count half).
+    reason
+        Why there are no pairs, where that is known beforehand.
     """
 
     alike: Floats
     others: Floats
     pairs: pd.DataFrame
+    reason: str = ""
 
 
 def compare(wells: pd.DataFrame, features: list[str]) -> Replicates:
@@ -46,14 +49,14 @@ def compare(wells: pd.DataFrame, features: list[str]) -> Replicates:
     features
         Columns to correlate.
 
-    Raises
-    ------
-    InputError
-        With fewer than two features, which have no correlation.
+    With fewer than two features there is none, and the result says so.
     """
     if len(features) < 2:
-        raise InputError(f"a correlation of profiles needs two features or more, not {len(features)}")
-    rows = wells[wells[schema.PERT_TYPE] != schema.NEGCON].reset_index(drop=True)
+        why = f"a correlation of profiles needs two features or more, not {len(features)}"
+        nothing = pd.DataFrame(columns=["compound", "treatment", "correlation", "share"], dtype=float)
+        return Replicates(np.zeros(0), np.zeros(0), nothing, why)
+    rows = wells[(wells[schema.PERT_TYPE] != schema.NEGCON) & schema.is_named(wells[schema.COMPOUND])]
+    rows = rows.reset_index(drop=True)
     treatment = rows.groupby([schema.COMPOUND, schema.CONCENTRATION], dropna=False).ngroup().to_numpy()
     compound, plate = rows[schema.COMPOUND].to_numpy(), rows[schema.PLATE].to_numpy()
     table = _correlations(rows[features].to_numpy(dtype=np.float64))
@@ -80,7 +83,9 @@ def score(found: Replicates, resamples: int, confidence: float, rng: np.random.G
     each = found.pairs.groupby(["compound", "treatment"], sort=True)["share"].mean().reset_index()
     drawn = bootstrap.resample(each["compound"].to_numpy(str), resamples, confidence, rng)
     value = drawn.estimate(each["share"].to_numpy(dtype=np.float64))
-    return {
+    nothing = found.reason or ("" if len(each) else "no treatment has two wells")
+    why = dict.fromkeys(("share_above_random", "low", "high", "median_correlation", "median_random"), nothing)
+    record = {
         "share_above_random": value.value,
         "low": value.low,
         "high": value.high,
@@ -90,8 +95,8 @@ def score(found: Replicates, resamples: int, confidence: float, rng: np.random.G
         "pairs": len(found.pairs),
         "median_correlation": float(np.median(found.alike)) if len(found.alike) else np.nan,
         "median_random": float(np.median(found.others)) if len(found.others) else np.nan,
-        "reason": value.reason if len(each) else "no treatment has two wells",
     }
+    return explained(record, why if nothing else {"low": value.reason, "high": value.reason})
 
 
 def _correlations(values: Floats) -> Floats:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from morphospace.metrics.bootstrap import Estimate, Resamples
 from morphospace.metrics.floors import PCA, TRIVIAL
 from morphospace.metrics.similarity import REGIONS, Errors, psnr
+from morphospace.reasons import explained
+from morphospace.schema import TRAIN, VALIDATION
+from morphospace.words import count
 
 ALL = "all"  # the mean over channels
 MODEL = "model"
@@ -42,6 +45,8 @@ def table(split: str, channels: Sequence[str], methods: Mapping[str, Errors], re
             place = (split, region, channel)
             for method, errors in methods.items():
                 found = _plain(errors, at, c - 1, resamples)
+                if method == PERFECT:  # it makes no error: only its similarities say something
+                    found = {name: found[name] for name in ("S", "S_legacy")}
                 rows += [(*place, method, metric, *estimate[:5]) for metric, estimate in found.items()]
             skills = _skills(methods, at, c - 1, resamples)
             rows += [(*place, MODEL, metric, *estimate[:5]) for metric, estimate in skills.items()]
@@ -58,11 +63,10 @@ def _plain(errors: Errors, region: int, channel: int, resamples: Resamples) -> d
     """Estimate the metrics of one method, one region, one channel."""
     mae, mse, legacy = (_of(e, region, channel) for e in (errors.mae, errors.mse, errors.legacy))
     found = {"S": resamples.estimate(1 - mae), "S_legacy": resamples.estimate(1 - legacy)}
-    if not mse.any():  # nothing to say of no error
+    found |= {"mae": resamples.estimate(mae), "mse": resamples.estimate(mse)}
+    if not mse.any():  # no noise to be above
         return found
     found |= {
-        "mae": resamples.estimate(mae),
-        "mse": resamples.estimate(mse),
         "psnr": resamples.estimate(mse, lambda means: np.asarray(psnr(means[..., 0]))),
         "psnr_per_cell": resamples.estimate(psnr(mse)),
     }
@@ -135,7 +139,23 @@ def summary(scores: pd.DataFrame, model: str, k: int, pca_cells: int) -> dict[st
     found |= {f"n_{of}_test": int(at("S", PCA, column=f"n_{of}")) for of in ("cells", "groups")}
     found["best_floor"] = max(TRIVIAL, key=lambda method: at("S", method))
     found["verdict"] = verdict(found, model)
-    return found
+    return explained(found, {key: _why(key, found, set(scores["split"]), model) for key in found})
+
+
+def _why(key: str, found: Mapping[str, float | int | str], splits: set[str], model: str) -> str:
+    """Return why a number of the summary may be missing."""
+    split = key.removeprefix("S_")
+    if split in (TRAIN, VALIDATION) and split not in splits:
+        return f"no cell in the split {split}"
+    if key.endswith("_inside"):
+        return "no test cell shows a pixel" if found["reconstructs"] else f"{model} draws nothing"
+    if not found["reconstructs"] and not key.endswith((*TRIVIAL, PCA, PERFECT)):
+        return f"{model} draws nothing"
+    if key.endswith(("_low", "_high")) and found["n_groups_test"] == 1:
+        return "the test cells are of one well, and intervals resample wells"
+    if key.startswith("skill"):
+        return "the floor draws every cell without an error"
+    return "the tiles are too small for it" if key.startswith("ssim") else "there is no error at all"
 
 
 def verdict(found: Mapping[str, float | int | str], model: str) -> str:
@@ -147,13 +167,13 @@ def verdict(found: Mapping[str, float | int | str], model: str) -> str:
     """
     if not found["reconstructs"]:
         return f"{model} draws nothing: it has no similarity, and is scored by its embedding (morphospace score)."
-    pca, wells = f"PCA-{found['pca_k']}", int(found["n_groups_test"])
+    pca = f"PCA-{found['pca_k']}"
+    cells, wells = count(int(found["n_cells_test"]), "test cell"), count(int(found["n_groups_test"]), "well")
     skill, low, high = (float(found[f"skill_pca{end}"]) for end in ("", "_low", "_high"))
-    numbers = (
-        f"on {found['n_cells_test']:,} test cells of {wells} well{'s' if wells != 1 else ''} the model's mean squared "
-        f"error is {float(found['mse']):.3g}, that of {pca} {float(found['mse_pca']):.3g} (skill {skill:.2f}"
-    )
-    if np.isnan(low):
+    errors = f"{float(found['mse']):.3g}, that of {pca} {float(found['mse_pca']):.3g}"
+    numbers = f"on {cells} of {wells} the model's mean squared error is {errors}"
+    numbers += f" (skill {skill:.2f}" if np.isfinite(skill) else " (no skill, for one of them makes no error"
+    if not (np.isfinite(low) and np.isfinite(high)):
         who, interval = f"{model} against {pca} is undecided, for there is no interval", ""
     else:
         interval = f", interval {low:.2f} to {high:.2f}"
@@ -162,4 +182,6 @@ def verdict(found: Mapping[str, float | int | str], model: str) -> str:
     floor = f"the {found['best_floor']} floor"
     trivial = float(found["skill_mae"])
     rest = f"{floor}, blind to the cell, is better too" if trivial < 0 else f"{floor} is beaten by {trivial:.0%}"
+    if np.isnan(trivial):
+        rest = f"{floor}, blind to the cell, makes no error either"
     return f"{who}: {numbers}{interval}); {rest} in mean absolute error."

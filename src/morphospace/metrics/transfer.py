@@ -13,6 +13,7 @@ from morphospace.metrics import bootstrap, classification, confusion
 from morphospace.metrics.bootstrap import Estimate
 from morphospace.metrics.folds import Task
 from morphospace.metrics.representations import Representation
+from morphospace.words import count
 
 _BOOTSTRAP = 7  # stream of random numbers
 Rows = NDArray[np.intp]
@@ -70,7 +71,7 @@ def score(
     if len(set(names[train])) < 2 or not len(test):
         raise InputError(
             f"a classifier needs two classes among the training cells and a class among the test cells; there are "
-            f"{len(set(names[train]))} classes, and {len(test)} test cells with one"
+            f"{len(set(names[train]))} classes, and {count(len(test), 'test cell')} with one"
         )
     classes, codes = np.unique(names[np.concatenate([train, test])], return_inverse=True)
     known, truth = codes[: len(train)], codes[len(train) :]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from morphospace import schema
 from morphospace.errors import InputError
-from morphospace.profiling.features import OBJECT_COUNT, feature_columns, metadata_columns
+from morphospace.profiling.features import feature_columns, metadata_columns
 
 Statistic = Literal["mean", "median"]
 TREATMENT_KEY = [schema.COMPOUND, schema.CONCENTRATION]
@@ -69,7 +69,7 @@ def _group(rows: pd.DataFrame, key: list[str], statistic: Statistic, joined: Seq
     found = groups[features].mean() if statistic == "mean" else groups[features].median()
     kept: dict[str, Any] = {}
     for name in metadata_columns(rows):
-        if name in key or name == OBJECT_COUNT:
+        if name in key or name == schema.OBJECT_COUNT:
             continue
         if name in joined:
             kept[name] = groups[name].agg(lambda values: ",".join(sorted({str(v) for v in values})))
@@ -78,7 +78,7 @@ def _group(rows: pd.DataFrame, key: list[str], statistic: Statistic, joined: Seq
         elif name in _SINGLE:
             raise _disagreement(rows, key, name)
     if (count := _count(rows, groups)) is not None:
-        kept[OBJECT_COUNT] = count
+        kept[schema.OBJECT_COUNT] = count
     parts = [found.index.to_frame(), pd.DataFrame(kept, index=found.index), found.astype(np.float64)]
     table = pd.concat(parts, axis="columns").reset_index(drop=True)
     first = [name for name in schema.METADATA if name in table]
@@ -87,8 +87,8 @@ def _group(rows: pd.DataFrame, key: list[str], statistic: Statistic, joined: Seq
 
 def _count(rows: pd.DataFrame, groups: Any) -> Any:
     """How many cells each group has; None where the table does not say."""
-    if OBJECT_COUNT in rows:
-        return groups[OBJECT_COUNT].sum()
+    if schema.OBJECT_COUNT in rows:
+        return groups[schema.OBJECT_COUNT].sum()
     if any(name in rows for name in _OBJECTS):
         return groups.size()
     return None

@@ -13,6 +13,7 @@ from morphospace.profiling.aggregate import Statistic
 from morphospace.profiling.align import Align, coral, harmony
 from morphospace.profiling.features import feature_columns
 from morphospace.profiling.normalize import Fitted, Method, Pool, Sphere, per_plate, sphere
+from morphospace.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -112,14 +113,27 @@ def build(cells: pd.DataFrame, settings: Settings, name: str = "the table") -> P
         When a value is no finite number, a group does not agree with itself, a plate or batch lacks negative
         controls, or there are too few of them.
     """
+    return profiles(aggregated(cells, settings, name), settings)
+
+
+def aggregated(cells: pd.DataFrame, settings: Settings, name: str = "the table") -> pd.DataFrame:
+    """Return a row a site, not normalised, of a table of cells or sites; a row a well where it names no sites.
+
+    Raises as `build` does, but for controls.
+    """
     schema.check(cells, aggregate.WELL_KEY, name)
     if cells.empty:
         raise InputError(f"{name} has no rows")
     cells = _finite(cells, settings.missing, name)
-    if schema.SITE not in cells:
-        wells = _normalized(aggregate.wells(cells, settings.site), settings, aggregate.WELL_KEY)[-1]
+    return (aggregate.sites if schema.SITE in cells else aggregate.wells)(cells, settings.site)
+
+
+def profiles(rows: pd.DataFrame, settings: Settings) -> Profiles:
+    """Return the profiles of rows that are `aggregated`; see `build`."""
+    if schema.SITE not in rows:
+        wells = _normalized(rows, settings, aggregate.WELL_KEY)[-1]
         return Profiles(wells.iloc[:0], wells, _treatments(wells, settings))
-    sites = aggregate.sites(cells, settings.site)
+    sites = rows
     if settings.level == "site":
         sites = _normalized(sites, settings, schema.IMAGE_SET_KEY)[-1]
         return Profiles(sites, aggregate.wells(sites, settings.well), _treatments(sites, settings))
@@ -152,7 +166,13 @@ def _align(rows: pd.DataFrame, settings: Settings, key: list[str]) -> Fitted:
 
 
 def _treatments(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    return aggregate.treatments(rows, settings.treatment) if schema.COMPOUND in rows else rows.iloc[:0]
+    if schema.COMPOUND not in rows:
+        return rows.iloc[:0]
+    nameless = rows[schema.COMPOUND].isna() | (rows[schema.COMPOUND] == "")
+    if nameless.any():
+        wells = len(rows.loc[nameless, aggregate.WELL_KEY].drop_duplicates())
+        logger.warning("%s without a compound: of no treatment", count(wells, "well"))
+    return aggregate.treatments(rows[~nameless], settings.treatment) if (~nameless).any() else rows.iloc[:0]
 
 
 def _finite(cells: pd.DataFrame, missing: Missing, name: str) -> pd.DataFrame:

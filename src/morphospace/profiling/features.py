@@ -10,7 +10,6 @@ from morphospace.errors import SchemaError
 
 COMPARTMENTS = ("Cells", "Nuclei", "Cytoplasm")
 METADATA_PREFIX = "Metadata_"
-OBJECT_COUNT = "Metadata_Object_Count"  # cells in a site, a well or a treatment, as pycytominer calls it
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:

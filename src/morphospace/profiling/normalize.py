@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from morphospace import schema
 from morphospace.errors import InputError
 from morphospace.profiling.features import feature_columns, pycytominer
+from morphospace.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ def controls(table: pd.DataFrame, by: str, fewest: int) -> pd.DataFrame:
     numbers = found[by].value_counts().reindex(table[by].unique(), fill_value=0)
     for name, number in numbers.items():
         if number < fewest:
+            rows = count(int(number), "row") if number else "no rows"
             raise InputError(
-                f"{by.removeprefix('Metadata_').lower()} {name} has {number or 'no'} row{'s' * (number != 1)} of "
+                f"{by.removeprefix('Metadata_').lower()} {name} has {rows} of "
                 f"negative controls ({schema.PERT_TYPE} {schema.NEGCON}), of {int((table[by] == name).sum())} in all; "
                 f"the normalisation needs {fewest} or more: name its controls, leave it out, or turn the normalisation "
                 "off (none)"
@@ -226,9 +228,9 @@ def _whitening(values: Floats, how: Sphere, regularization: float, plate: str) -
     kept = int((variances > variances.max() * len(variances) * np.finfo(float).eps * 10).sum())
     if regularization == 0 and kept < len(variances):
         raise InputError(
-            f"the {len(values)} negative controls{where} span {kept} of {len(variances)} dimensions, and cannot be "
-            "sphered with regularization 0: give sphere_regularization above 0 (1 is the published TVN), or more "
-            "controls, or fewer features"
+            f"the {count(len(values), 'negative control')}{where} span {kept} of {len(variances)} dimensions, and "
+            "cannot be sphered with regularization 0: give sphere_regularization above 0 (1 is the published TVN), or "
+            "more controls, or fewer features"
         )
     # Rounding can make a variance of 0 a little negative.
     scaled = axes / np.sqrt(np.maximum(variances, 0) + regularization)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from morphospace import schema
 from morphospace.errors import InputError
 from morphospace.profiling.features import feature_columns
+from morphospace.words import count
 
 _TREATMENT = [schema.COMPOUND, schema.CONCENTRATION]
 Floats = NDArray[np.float64]
@@ -85,7 +86,9 @@ def replicate_correlation(table: pd.DataFrame, features: Sequence[str], key: Seq
     rows = [np.flatnonzero((size == replicates) & (number == i)) for i in range(replicates)]
     rows = [some[np.argsort(order[some], kind="stable")] for some in rows]
     if len(rows[0]) < 3:
-        raise InputError(f"{len(rows[0])} treatments have exactly {replicates} wells; a correlation needs 3")
+        raise InputError(
+            f"{count(len(rows[0]), 'treatment')} with exactly {count(replicates, 'well')}; a correlation needs 3"
+        )
     values = table[list(features)].to_numpy(np.float64)
     scaled = [_standard(values[some]) for some in rows]
     pairs = [(scaled[i] * scaled[j]).mean(axis=0) for i in range(replicates) for j in range(i)]

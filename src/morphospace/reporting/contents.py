@@ -9,6 +9,7 @@ import pandas as pd
 
 from morphospace.reporting import captions, costs, moa_scores, profile_cards, quality_cards, scores
 from morphospace.reporting.page import NOT_MEASURED, Block, Code, Items, Page, Section, Table, Text, number
+from morphospace.words import count
 
 SHOWN_DROPPED = 12  # rows of dropped.csv
 SHOWN_EPOCHS = 12
@@ -198,7 +199,7 @@ def _dropped(table: pd.DataFrame | None) -> list[Block]:
     if table is None or table.empty:
         return []
     shown = table.head(SHOWN_DROPPED)
-    caption = f"The first {len(shown)} of {len(table):,} rows of dropped.csv"
+    caption = f"The first {len(shown)} of {count(len(table), 'row')} of dropped.csv"
     return [Table(caption, [str(c) for c in table.columns], [[_cell(v) for v in row] for row in shown.to_numpy()])]
 
 

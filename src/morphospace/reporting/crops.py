@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from morphospace.reporting import figures
+from morphospace.words import count
 
 _BINS = 60
 
@@ -36,7 +37,7 @@ def size_histogram(sides: NDArray[np.int64], size: int) -> Figure:
     axis.set_ylabel(f"cells per {edges[1] - edges[0]:g} px")
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlim(0, edges[-1])
-    axis.set_title(f"{len(longest):,} cells, {dropped.mean():.1%} larger than the tile and dropped")
+    axis.set_title(f"{count(len(longest), 'cell')}, {dropped.mean():.1%} larger than the tile and dropped")
     axis.legend(loc="upper right")
     return figure
 

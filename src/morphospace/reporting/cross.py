@@ -10,6 +10,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from morphospace.reporting.figures import new
+from morphospace.words import count
 
 Number = Mapping[str, Any]
 
@@ -126,7 +127,7 @@ def _square(table: pd.DataFrame, column: str, classes: list[str]) -> Any:
 
 
 def _sizes(cells: int, groups: int) -> str:
-    return f"{cells:,} cells, {groups:,} {'group' if groups == 1 else 'groups'}"
+    return f"{count(cells, 'cell')}, {count(groups, 'group')}"
 
 
 def _said(e: Number) -> str:

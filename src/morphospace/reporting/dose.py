@@ -13,6 +13,7 @@ from scipy.stats import t
 from morphospace import schema
 from morphospace.reporting.figures import COLOURS, new
 from morphospace.wells import place as place_of
+from morphospace.words import count
 
 DISTANCE = "Distance"
 LABEL = "distance from the negative controls"
@@ -178,7 +179,7 @@ def controls(wells: pd.DataFrame, said: str, seed: int) -> Figure:
         axis.plot(across, values, marker, color=colour, markersize=4, alpha=0.7)
         if len(values):
             axis.hlines(values.median(), place - 0.35, place + 0.35, color=COLOURS[7], linewidth=1.5)
-    names = [f"{_KINDS[kind]}\n({int((wells[schema.PERT_TYPE] == kind).sum())} wells)" for kind in there]
+    names = [f"{_KINDS[kind]}\n({count(int((wells[schema.PERT_TYPE] == kind).sum()), 'well')})" for kind in there]
     axis.set_xticks(range(len(there)), names)
     axis.set_xlim(-0.6, len(there) - 0.4)
     axis.set_ylim(bottom=0)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from morphospace.reporting.figures import COLOURS, new
+from morphospace.words import count
 
 # Eight colours that colour-blind people tell apart, times three shapes. There are no 13 such colours.
 SHAPES = ["o", "^", "s"]
@@ -45,7 +46,7 @@ def draw_halves(points: NDArray[Any], labels: Sequence[str], hidden: NDArray[np.
     for axis, part, what in zip(
         axes, (~hidden, hidden), ("labels were given: no evidence", "labels were hidden"), strict=True
     ):
-        _bare(axis, f"{int(part.sum()):,} cells whose {what}")
+        _bare(axis, f"{count(int(part.sum()), 'cell')} whose {what}")
         rows = np.flatnonzero(part)
         _categories(axis, points[rows], column.iloc[rows], looks, _size(len(points)))
     figure.suptitle(f"UMAP that knows some of {_plain(name)} ({_NOTE})", fontsize=10)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from morphospace import reasons
 from morphospace.reporting.moa_names import FLOORS, SCORES, SHORT
 from morphospace.reporting.page import NOT_MEASURED, Block, Items, Table, Text, interval, number
 
@@ -53,7 +54,7 @@ def _batch(found: Mapping[str, Any]) -> Block:
     name = "batch_from_controls"
     value, low, high = (found.get(f"{name}{end}") for end in ("", "_low", "_high"))
     if value is None:
-        return Text(f"Batch from negative controls: {NOT_MEASURED}: {found.get(f'{name}_reason', 'no reason given')}.")
+        return Text(f"Batch from negative controls: {NOT_MEASURED}: {reasons.of(found, name) or 'no reason given'}.")
     return Text(
         f"The batch of negative controls is predicted from their profiles in {interval(value, low, high, 3)} of "
         f"{found[f'{name}_n']} rows ({found[f'{name}_batches']} batches, whole {found[f'{name}_held_out']}s held out); "

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from morphospace.reporting import figures
+from morphospace.words import count
 
 NUCLEI, CELLS = "#56B4E9", "#E69F00"  # sky blue and orange: told apart with every common colour blindness
 WINDOW = 640  # px, side of the part of a field that is shown
@@ -41,7 +42,9 @@ def outlines(
     axis.set_axis_off()
     height, width = nuclei.shape
     shown = f"{picture.shape[1]} x {picture.shape[0]} of {width} x {height} px"
-    axis.set_title(f"{title}: {len(np.unique(cells_labels)) - 1} cells in the field; shown {shown}", fontsize=8)
+    axis.set_title(
+        f"{title}: {count(len(np.unique(cells_labels)) - 1, 'cell')} in the field; shown {shown}", fontsize=8
+    )
     bottom = picture.shape[0] - 12
     axis.plot([12, 12 + BAR], [bottom, bottom], color="white", linewidth=3, solid_capstyle="butt")
     axis.text(12, bottom - 8, f"{BAR} px", color="white", fontsize=8)

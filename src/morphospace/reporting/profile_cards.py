@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from morphospace import schema
+from morphospace import reasons, schema
 from morphospace.reporting.meaning import SYMBOLS, short
 from morphospace.reporting.page import NOT_MEASURED, Block, Items, Table, Text, interval, number
+from morphospace.words import count
 
 SHOWN_COMPOUNDS = 20
 SHOWN_PLATES = 20
@@ -34,33 +35,40 @@ def profiles(found: Mapping[str, Any] | None) -> list[Block]:
         Text(
             f"{sizes} of {number(found['cells'])} cells, {number(found['features'])} features each; {_measured(found)}."
         ),
-        Text(_replicates(found.get("replicates") or {})),
+        Text(_replicates(found)),
     ]
     controls = found.get("control_wells") or {}
     if not controls:
-        return [*lines, Text("No well is a negative control, so profiles are taken as they are.")]
+        return [*lines, Text("No well is a negative control.")]
     few = sorted(controls.items(), key=lambda pair: (pair[1], pair[0]))[:SHOWN_PLATES]
     caption = "Wells of negative controls on each plate"
     if len(controls) > len(few):
-        caption += f": the {len(few)} of {len(controls)} plates with the fewest"
+        caption += f": the {len(few)} of {count(len(controls), 'plate')} with the fewest"
     return [*lines, Table(caption, ["plate", "wells"], [[plate, number(n)] for plate, n in few])]
 
 
 def _measured(found: Mapping[str, Any]) -> str:
-    if found["normalize"] == "none":
-        return "normalize is none"  # sphering may still measure them from the controls
-    return f"measured from the negative controls of each plate ({found['normalize']})"
+    steps = []
+    if found["normalize"] != "none":
+        steps.append(f"measured from the negative controls of each plate ({found['normalize']})")
+    if found.get("sphere", "none") != "none":
+        steps.append(f"sphered on the negative controls ({found['sphere']})")
+    if found.get("align", "none") != "none":
+        steps.append(f"aligned between batches ({found['align']})")
+    return ", ".join(steps) or "taken as they are: neither normalised, nor sphered, nor aligned"
 
 
-def _replicates(found: Mapping[str, Any]) -> str:
+def _replicates(whole: Mapping[str, Any]) -> str:
+    found = whole.get("replicates") or {}
     share = found.get("share_above_random")
     if share is None:
-        return f"Whether replicates are alike: {NOT_MEASURED}: {found.get('reason') or 'no reason given'}."
+        why = reasons.of(whole, "replicates.share_above_random") or "no reason given"
+        return f"Whether replicates are alike: {NOT_MEASURED}: {why}."
     said = interval(share, found.get("low"), found.get("high"), 3)
     return (
         f"Wells of one treatment are more alike than wells of other compounds on the same plates in {said} of "
-        f"comparisons, where {found['floor']:g} is chance ({number(found['treatments'])} treatments of "
-        f"{number(found['compounds'])} compounds; the interval is over compounds)."
+        f"comparisons, where {found['floor']:g} is chance ({count(found['treatments'], 'treatment')} of "
+        f"{count(found['compounds'], 'compound')}; the interval is over compounds)."
     )
 
 
@@ -84,7 +92,7 @@ def dose(found: Mapping[str, Any] | None, compounds: pd.DataFrame | None) -> lis
     ]
     if rows:
         caption = (
-            f"{number(found['positive_controls'])} wells of positive against {number(found['negative_controls'])} of "
+            f"{count(found['positive_controls'], 'well')} of positive against {number(found['negative_controls'])} of "
             "negative controls; brackets are intervals over wells. Z' above 0.5 is an excellent assay, below 0 the "
             "controls overlap"
         )
@@ -107,7 +115,7 @@ def _compounds(table: pd.DataFrame | None) -> list[Block]:
             "p-value of no rise, adjusted for the number of compounds. By cell count alone stands beside it"
         )
         if len(scored) > len(shown):
-            caption += f". The first {len(shown)} of {len(scored)} compounds, all are in dose.csv"
+            caption += f". The first {len(shown)} of {count(len(scored), 'compound')}, all are in dose.csv"
         rows = [
             [
                 str(row["compound"]),
@@ -119,11 +127,9 @@ def _compounds(table: pd.DataFrame | None) -> list[Block]:
             for row in shown.to_dict("records")
         ]
         lines.append(Table(caption, ["compound", "wells, doses", "rho", "q", "rho of cell count"], rows))
-    reasons = others["reason"].fillna("no reason given").value_counts()
-    if len(reasons):
-        lines.append(
-            Items([f"{n} {'compound' if n == 1 else 'compounds'} without: {why}" for why, n in reasons.items()])
-        )
+    why_not = others["reason"].replace("", "no reason given").fillna("no reason given").value_counts()
+    if len(why_not):
+        lines.append(Items([f"{count(int(n), 'compound')} without: {why}" for why, n in why_not.items()]))
     return lines
 
 
@@ -137,7 +143,8 @@ def meaning(found: Mapping[str, Any] | None) -> list[Block]:
     """
     if not found:
         return [Text(f"What the latents move with: {NOT_MEASURED}.")]
-    rows = [_property(name, of) for name, of in found.items() if isinstance(of, Mapping)]
+    known = [name for name, of in found.items() if isinstance(of, Mapping) and "measure" in of]
+    rows = [_property(name, found[name], reasons.of(found, f"{name}.latents")) for name in known]
     strips = found["strips"]
     lines: list[Block] = [
         Text(
@@ -155,17 +162,17 @@ def meaning(found: Mapping[str, Any] | None) -> list[Block]:
     return lines if isinstance(strips, int) else [*lines, Text(f"Strips: {strips}.")]
 
 
-def _property(name: str, of: Mapping[str, Any]) -> list[str]:
+def _property(name: str, of: Mapping[str, Any], why: str) -> list[str]:
     effect, chance = of["top_effect"], of["chance"]
     top = str(of["top"])
     return [
         name.replace("_", " "),
-        number(of["latents"]) if not of["reason"] else NOT_MEASURED,
+        NOT_MEASURED if why else number(of["latents"]),
         number(of["wells"]),
         short(top) if top.startswith(schema.LATENT_PREFIX) else top,
         "–" if effect is None else f"{SYMBOLS[of['measure']]} {effect:.2f}",
         "–" if chance is None else f"{chance:.2f}",
-        str(of["reason"]),
+        why,
     ]
 
 

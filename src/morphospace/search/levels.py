@@ -17,7 +17,7 @@ KEYS: dict[Level, list[str]] = {
     "treatment": [schema.COMPOUND, schema.CONCENTRATION],
 }
 ID = "Id"  # plate/well/site/object, plate/well, or compound/concentration
-CELLS = "Metadata_Object_Count"  # of a well or treatment, as pycytominer names it
+CELLS = schema.OBJECT_COUNT  # of a well or treatment
 _LARGEST = 1e15  # its square is still a number of 32 bits
 Floats = NDArray[np.float32]
 

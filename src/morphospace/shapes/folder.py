@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from morphospace import schema
+from morphospace import schema, tables
 from morphospace.errors import InputError
 from morphospace.shapes.masks import Mask, objects
 
@@ -63,10 +63,6 @@ def labels(path: Path, columns: list[str]) -> pd.DataFrame:
     SchemaError
         When it lacks ``file`` or one of `columns`, or names a file twice.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; it needs the columns {', '.join([FILE, *columns])}") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a table: {error}") from None
-    return schema.check(table, columns, str(path), key=[FILE])
+    if not path.exists():
+        raise InputError(f"{path} is missing; it needs the columns {', '.join([FILE, *columns])}")
+    return schema.check(tables.read_csv(path), columns, str(path), key=[FILE])

@@ -14,15 +14,18 @@ from morphospace import files, params, schema, tables
 from morphospace.analyses import Resampling
 from morphospace.errors import InputError
 from morphospace.metrics import dose as metric
-from morphospace.profiling.features import OBJECT_COUNT, feature_columns
+from morphospace.profiling.features import feature_columns
+from morphospace.reasons import explained
 from morphospace.reporting import dose as drawing
 from morphospace.reporting import figures
 from morphospace.reporting.clock import clock
+from morphospace.words import count
 
 logger = logging.getLogger(__name__)
 
 WELLS = "wells.parquet"
 COUNT_DISTANCE = "Distance_CellCount"
+_FLOOR, _OF = "cell_count_", ("rho", "low", "high", "reason")  # columns of the correlation by the number of cells alone
 _PLATES, _PANELS = 8, 12  # that are drawn
 _RESPONSES, _CONTROLS, _JITTER = 0, 1, 2  # streams of random numbers
 _KEPT = [schema.PLATE, schema.WELL, schema.COMPOUND, schema.CONCENTRATION, schema.PERT_TYPE]
@@ -45,20 +48,13 @@ def run(
     options = params.load()
     with clock("dose", timings, table, distances) as tally:
         wells = _wells(profiles / WELLS)
-        reason = _measure(wells)
-        responses = _responses(wells, options.dose, options.seed)
-        kinds = {kind: wells.loc[wells[schema.PERT_TYPE] == kind] for kind in (schema.NEGCON, schema.POSCON)}
-        apart = metric.separation(
-            kinds[schema.NEGCON][drawing.DISTANCE],
-            kinds[schema.POSCON][drawing.DISTANCE],
-            options.dose.bootstrap,
-            options.dose.confidence,
-            np.random.default_rng([options.seed, _CONTROLS]),
-        )
-        for found, path in ((responses, table), (wells[[*_KEPT, drawing.DISTANCE, COUNT_DISTANCE]], distances)):
-            with files.replacing(path) as aside:
-                found.to_csv(aside, index=False, lineterminator="\n")
-        record = _record(wells, responses, apart, reason)
+        lacking = _measure(wells)
+        responses = _responses(wells, lacking, options.dose, options.seed)
+        apart = separation(wells, options.dose, options.seed)
+        tables.write_csv(responses, table)
+        measured = wells[[*_KEPT, drawing.DISTANCE, COUNT_DISTANCE]]
+        tables.write_csv(measured.assign(Reason=lacking[drawing.DISTANCE]), distances)
+        record = _record(wells, responses, apart, lacking)
         files.write_json(metrics, record)
         with files.replacing_folder(pictures) as aside:
             for name, figure in _figures(wells, responses, record, options).items():
@@ -70,59 +66,70 @@ def run(
 def _wells(path: Path) -> pd.DataFrame:
     """Return the profiles of the wells, sorted, with their number of cells."""
     found = tables.read_parquet(path, "profile")
-    schema.check(found, [*_KEPT, OBJECT_COUNT], str(path), [schema.PLATE, schema.WELL])
+    schema.check(found, [*_KEPT, schema.OBJECT_COUNT], str(path), [schema.PLATE, schema.WELL])
     return found.sort_values([schema.PLATE, schema.WELL], ignore_index=True)
 
 
-def _measure(wells: pd.DataFrame) -> str:
-    """Write the distances by the profile, and by the number of cells alone, into the table; say why there are none."""
+def _measure(wells: pd.DataFrame) -> dict[str, str]:
+    """Write the distances by the profile, and by the number of cells alone, into the table; return why one has none."""
     controls = (wells[schema.PERT_TYPE] == schema.NEGCON).to_numpy()
-    reasons = []
-    counts = np.log1p(wells[[OBJECT_COUNT]].to_numpy(dtype=np.float64))
+    lacking = {}
+    counts = np.log1p(wells[[schema.OBJECT_COUNT]].to_numpy(dtype=np.float64))
     features = wells[feature_columns(wells)].to_numpy(dtype=np.float64)
     for name, values in ((drawing.DISTANCE, features), (COUNT_DISTANCE, counts)):
         try:
             wells[name] = metric.distances(values, controls)
-            reasons.append("")
+            lacking[name] = ""
         except InputError as error:
             wells[name] = np.nan
-            reasons.append(str(error))
-    return reasons[0]
+            lacking[name] = str(error)
+    return lacking
 
 
-def _responses(wells: pd.DataFrame, options: Resampling, seed: int) -> pd.DataFrame:
+def _responses(wells: pd.DataFrame, lacking: dict[str, str], options: Resampling, seed: int) -> pd.DataFrame:
     """Return a row a compound, those with the highest correlation first."""
-    treated = wells[wells[schema.PERT_TYPE] != schema.NEGCON]
+    treated = wells[(wells[schema.PERT_TYPE] != schema.NEGCON) & schema.is_named(wells[schema.COMPOUND])]
     rows: list[dict[str, Any]] = []
     for i, (compound, mine) in enumerate(treated.groupby(schema.COMPOUND, sort=True)):
         both = []
         for k, name in enumerate((drawing.DISTANCE, COUNT_DISTANCE)):
             rng = np.random.default_rng([seed, _RESPONSES, i, k])
             doses, values = mine[schema.CONCENTRATION], mine[name]
-            both.append(metric.response(doses, values, options.bootstrap, options.confidence, rng))
-        floor = {"cell_count_rho": both[1].rho, "cell_count_low": both[1].low, "cell_count_high": both[1].high}
-        rows.append({"compound": str(compound), **both[0]._asdict(), **floor})
-    names = ["compound", *metric.Response._fields, "cell_count_rho", "cell_count_low", "cell_count_high"]
-    found = pd.DataFrame(rows, columns=names)
-    tested = found["p"].notna()
-    adjusted = np.full(len(found), np.nan)
+            found = metric.response(doses, values, options.bootstrap, options.confidence, rng)
+            both.append(found._replace(reason=lacking[name]) if lacking[name] else found)
+        rows.append({"compound": str(compound), **both[0]._asdict()} | {_FLOOR + k: getattr(both[1], k) for k in _OF})
+    names = ["compound", *metric.Response._fields, *(_FLOOR + k for k in _OF)]
+    table = pd.DataFrame(rows, columns=names)
+    tested = table["p"].notna()
+    adjusted = np.full(len(table), np.nan)
     if tested.any():
-        adjusted[tested] = false_discovery_control(found.loc[tested, "p"])
-    found.insert(names.index("p") + 1, "q", adjusted)
-    return found.sort_values(["rho", "compound"], ascending=[False, True], ignore_index=True)
+        adjusted[tested] = false_discovery_control(table.loc[tested, "p"])
+    table.insert(names.index("p") + 1, "q", adjusted)
+    return table.sort_values(["rho", "compound"], ascending=[False, True], ignore_index=True)
 
 
-def _record(wells: pd.DataFrame, responses: pd.DataFrame, apart: metric.Separation, reason: str) -> dict[str, Any]:
-    """Return the numbers of record, flat."""
+def separation(wells: pd.DataFrame, options: Resampling, seed: int) -> metric.Separation:
+    """Return how far the positive controls stand from the negative ones, on their distances."""
+    negative, positive = (
+        wells.loc[wells[schema.PERT_TYPE] == kind, drawing.DISTANCE] for kind in (schema.NEGCON, schema.POSCON)
+    )
+    rng = np.random.default_rng([seed, _CONTROLS])
+    return metric.separation(negative, positive, options.bootstrap, options.confidence, rng)
+
+
+def _record(
+    wells: pd.DataFrame, responses: pd.DataFrame, apart: metric.Separation, lacking: dict[str, str]
+) -> dict[str, Any]:
+    """Return the numbers of record, flat, each that is missing with its reason."""
     scored = responses[responses["rho"].notna()]
     rising = int((scored["low"] > 0).sum())
-    said = f"the distance from the negative controls rises with dose in {rising} of {len(scored)} compounds"
-    if not len(scored):
-        reasons = [reason] if reason else sorted(set(responses["reason"])) or ["no treated well"]
-        said = f"no compound has a dose-response: {'; '.join(reasons)}"
+    said = f"the distance from the negative controls rises with dose in {rising} of {count(len(scored), 'compound')}"
+    why = lacking[drawing.DISTANCE] or "; ".join(sorted(set(responses["reason"]) - {""})) or "no treated well"
+    floor = responses[_FLOOR + "rho"].notna()
     record = {
-        "verdict": said,
+        "verdict": said if len(scored) else f"no compound has a dose-response: {why}",
         "wells": len(wells),
+        "wells_without_compound": int((~schema.is_named(wells[schema.COMPOUND])).sum()),
         "negative_controls": apart.negative,
         "positive_controls": apart.positive,
         "compounds": len(responses),
@@ -130,12 +137,16 @@ def _record(wells: pd.DataFrame, responses: pd.DataFrame, apart: metric.Separati
         "rising": rising,
         "rho_median": scored["rho"].median(),
         "rho_min": scored["rho"].min(),
-        "rho_median_of_cell_count": scored["cell_count_rho"].median(),
+        "rho_median_of_cell_count": scored.loc[floor, _FLOOR + "rho"].median(),
         "controls": apart.reason or "two of each kind or more",
     }
+    floors = lacking[COUNT_DISTANCE] or "; ".join(sorted(set(responses[_FLOOR + "reason"]) - {""})) or why
+    reasons = {"rho_median": why, "rho_min": why, "rho_median_of_cell_count": floors if len(scored) else why}
     for name, value in apart.values.items():
-        record |= {name: value, f"{name}_low": apart.intervals[name].low, f"{name}_high": apart.intervals[name].high}
-    return record
+        low, high, reason = apart.intervals[name]
+        record |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        reasons |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), lacking[drawing.DISTANCE] or reason)
+    return explained(record, reasons)
 
 
 def _figures(

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import typer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -45,7 +44,6 @@ def run(
     Numbers and pictures are of test cells, where there are any: of images as they are encoded, not of reconstructions.
     """
     seed = params.load().seed
-    torch.set_num_threads(files.jobs())
     process.keep_memory()
     with clock("embed", timings, embeddings) as tally:
         table = cells.read(crops_table, splits)

@@ -43,7 +43,7 @@ def run(
     with clock("illuminate", timings, illumination) as tally, files.replacing_folder(illumination) as folder:
         table = tables.read_image_sets(image_sets)
         groups = _groups(raw, table, options.illuminate.smoothing)
-        key = files.fingerprint(options.segment.engine, pipeline, [g.smoothing for g in groups], table.to_csv())
+        key = files.fingerprint(options.segment.engine, pipeline, [g.smoothing for g in groups], table.to_dict("list"))
         work = alone_in(files.scratch("illuminate", key))
         with work as scratch, closing(engine.illuminate(groups, pipeline, scratch, files.jobs())) as functions:
             bar = track(functions, "illuminate", len(groups), console=Console(stderr=True), transient=True)

@@ -51,12 +51,12 @@ def run(
         _report_names(found)
         kept, images, bad = _inspect(raw, found, registry.load("segmentation", options.segment.engine))
         _report(bad)
-        _write_csv(image_sets, kept)
-        _write_csv(dropped, pd.concat([bad, refused]).sort_values(tables.DROPPED))
+        tables.write_csv(kept, image_sets)
+        tables.write_csv(pd.concat([bad, refused]).sort_values(tables.DROPPED), dropped)
         _report_scales(quality.scales(kept, images))
         twice = quality.identical(kept, images)
         _report_identical(twice, identical)
-        _write_csv(identical, twice)
+        tables.write_csv(twice, identical)
         files.write_json(metrics, {**_counts(kept, images, bad, refused), "identical_images": len(twice)})
         tally.items, tally.unit = len(kept), "image sets"
         _check_enough(len(kept), bad, options.index.max_dropped, dropped)
@@ -215,8 +215,3 @@ def _check_files(found: pd.DataFrame, refused: pd.DataFrame, limit: float, dropp
             f"{len(missed)} of {len(images)} images are not read by folder.pattern, more than index.max_dropped allows "
             f"({limit:g}); first: {missed[0]}; {dropped} lists all"
         )
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with files.replacing(path) as aside:
-        table.to_csv(aside, index=False, lineterminator="\n", encoding="utf-8")

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import typer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -17,11 +16,13 @@ from morphospace.imaging import crops, kept, packs
 from morphospace.metrics import latent as metric
 from morphospace.metrics import properties, representations
 from morphospace.models._base import Model
+from morphospace.reasons import explained
 from morphospace.reporting import figures
 from morphospace.reporting import latent as drawing
 from morphospace.reporting import meaning as map_drawing
 from morphospace.reporting.clock import clock
 from morphospace.training import embedding, process
+from morphospace.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,6 @@ def run(
     the top latents of each property move; a model that does not draw has none.
     """
     options = params.load()
-    torch.set_num_threads(files.jobs())
     process.keep_memory()
     with clock("interpret", timings, table) as tally:
         model, card = embedding.load_model(models)
@@ -63,8 +63,7 @@ def run(
         kl = _kl(model, tiles, latents, f"{embeddings} is not of the model in {models}", options.seed)
         found = properties.examine(cells, latents, _measured(cells, tiles, channels))
         long = properties.table(found, names, kl, metric.active(latents))
-        with files.replacing(table) as aside:
-            long.to_csv(aside, index=False, lineterminator="\n")
+        tables.write_csv(long, table)
         drawn = {"latents": map_drawing.heat_map(long, options.interpret.fdr)}
         strips, said = _strips(model, long, latents, channels, options.interpret.fdr)
         drawn |= {"strips": strips} if strips else {}
@@ -88,7 +87,9 @@ def _cells(embeddings: Path, crops_table: Path, labelled: bool) -> pd.DataFrame:
     joined = pd.concat([found.reset_index(drop=True), cut[wanted]], axis="columns")
     values = joined[schema.latent_columns(joined)].to_numpy(dtype=np.float64)
     if wrong := int((~np.isfinite(values).all(axis=1)).sum()):
-        raise InputError(f"{embeddings} has {wrong} cells with a latent that is not finite; run `dvc repro -f train`")
+        raise InputError(
+            f"{embeddings} has {count(wrong, 'cell')} with a latent that is not finite; run `dvc repro -f train`"
+        )
     if not labelled:
         return joined
     chosen = joined[joined[schema.SPLIT] == schema.TEST].reset_index(drop=True)
@@ -124,33 +125,46 @@ def _record(
 ) -> dict[str, Any]:
     """Return the numbers of record: of each property how many latents move with it, and the one that does most."""
     significant = long[long["q"] <= fdr]
-    moving, width = significant["latent"].nunique(), long["latent"].nunique()
+    each = long.drop_duplicates("latent")
+    width, active, moving = len(each), int(each["active"].sum()), significant["latent"].nunique()
     record: dict[str, Any] = {
-        "verdict": f"{moving} of {width} latents move with something that is known of the cells (q ≤ {fdr:g})",
+        "verdict": _verdict(moving, active, width, fdr),
         "cells": cells,
         "cells_of": "the test split" if labelled else "all splits",
         "wells": int(long["wells"].max()),
         "z_dim": width,
-        "active": int(long.drop_duplicates("latent")["active"].sum()),
-        "tests": int(long["p"].notna().sum()),
+        "active": active,
+        "tests": int(long.loc[long["active"], "p"].notna().sum()),
         "fdr": fdr,
         "moving": moving,
     }
+    why: dict[str, str] = {}
     for prop in found:
         if _of_a_compound(prop.name):
             continue
         mine = properties.top(long, prop.name, fdr, 1)
-        best = mine.iloc[0] if len(mine) else None
-        record[prop.name.replace(" ", "_")] = {
-            "latents": int((significant["property"] == prop.name).sum()),
+        best, name, reason = mine.iloc[0] if len(mine) else None, prop.name.replace(" ", "_"), prop.tested.reason
+        record[name] = {
+            "latents": None if reason else int((significant["property"] == prop.name).sum()),
             "wells": prop.tested.wells,
             "top": "none" if best is None else best["latent"],
             "top_effect": None if best is None else float(best["effect"]),
             "measure": prop.measure,
             "chance": prop.tested.chance,
-            "reason": prop.tested.reason,
         }
-    return record
+        why |= {f"{name}.{key}": reason for key in ("latents", "chance")}
+        why[f"{name}.top_effect"] = reason or "no active latent moves with it"
+    return explained(record, why)
+
+
+def _verdict(moving: int, active: int, width: int, fdr: float) -> str:
+    """Return how many of the latents that are in use move; the others count neither here nor there."""
+    if not active:
+        return f"none of {count(width, 'latent')} is active, so that none can move with anything"
+    rest = f"; {width - active} of {width} are not active" if active < width else ""
+    of = count(active, "active latent")
+    moves = "moves" if moving == 1 else "move"
+    return f"{moving} of {of} {moves} with something that is known of the cells (q ≤ {fdr:g}){rest}"
 
 
 def _of_a_compound(name: str) -> bool:

@@ -14,6 +14,7 @@ from morphospace.imaging import packs
 from morphospace.metrics import batches, moa, moa_floors
 from morphospace.profiling import build
 from morphospace.profiling.features import feature_columns
+from morphospace.reasons import joined
 from morphospace.reporting import figures, maps, mechanisms
 from morphospace.reporting.clock import clock
 from morphospace.training import cells
@@ -48,9 +49,8 @@ def run(
         channels, size = cells.form(synthesized)
         tiles = packs.tiles(crops, kept, len(channels), size, files.scratch("tiles", "decoded"))
         card, batch = _scored(made, kept, tiles, options)
-        with files.replacing(table) as aside:
-            card.table().to_csv(aside, index=False, lineterminator="\n")
-        record = card.record() | batch.record()
+        tables.write_csv(card.table(), table)
+        record = joined(card.record(), batch.record())
         files.write_json(metrics, record)
         with files.replacing_folder(pictures) as folder:
             for name, figure in _figures(card, made, options).items():

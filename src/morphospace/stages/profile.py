@@ -12,6 +12,7 @@ from morphospace import files, params, schema, tables
 from morphospace.metrics import replicates
 from morphospace.profiling import build
 from morphospace.profiling.features import feature_columns
+from morphospace.reasons import nested
 from morphospace.reporting import figures
 from morphospace.reporting import profiles as drawing
 from morphospace.reporting.clock import clock
@@ -54,7 +55,7 @@ def run(
         found = replicates.compare(made.wells, features)
         rng = np.random.default_rng([options.seed, _STREAM])
         scored = replicates.score(found, options.similarity.bootstrap, options.similarity.confidence, rng)
-        files.write_json(metrics, _record(cells, made, len(features), settings) | {"replicates": scored})
+        files.write_json(metrics, _record(cells, made, len(features), settings, scored))
         with files.replacing_folder(pictures) as folder:
             figures.save(_map(made.treatments, features, settings), folder / "treatments.png")
             if len(found.alike):
@@ -62,17 +63,21 @@ def run(
         tally.items, tally.unit = len(cells), "cells"
 
 
-def _record(cells: pd.DataFrame, made: build.Profiles, features: int, settings: build.Settings) -> dict[str, Any]:
+def _record(
+    cells: pd.DataFrame, made: build.Profiles, features: int, settings: build.Settings, scored: dict[str, Any]
+) -> dict[str, Any]:
     """Return the sizes of the tables, how they were normalised, and how many controls each plate was measured from."""
     controls = made.wells[made.wells[schema.PERT_TYPE] == schema.NEGCON]
     numbers = controls[schema.PLATE].value_counts().sort_index()
-    return {
+    found = {
         "cells": len(cells),
         **{name: len(table) for name, table in zip(made._fields, made, strict=True)},
         "features": features,
-        "normalize": settings.normalize,
+        **{step: getattr(settings, step) for step in ("level", "normalize", "sphere", "align")},
         "control_wells": {str(plate): int(number) for plate, number in numbers.items()},
+        "replicates": scored,
     }
+    return nested(found, "replicates")
 
 
 def _map(treatments: pd.DataFrame, features: list[str], settings: build.Settings) -> Any:

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from morphospace import files, params
-from morphospace.errors import InputError
+from morphospace import files, params, tables
 from morphospace.reporting import contents, page
 
+_TEXT = {*tables.DROPPED, "split", "region", "channel", "method", "metric", "stage", "unit", "device", "machine"}
+_TEXT |= {"compound", "reason"}  # columns of the tables; all others are numbers
 _PACKAGES = ("morphospace", "torch", "lightning", "numpy", "scikit-image", "centrosome", "dvc")
 
 
@@ -34,13 +35,13 @@ def run(
     date is that of the commit.
     """
     options = params.load()
-    tables = {"dropped": dropped, "similarity": similarity, "budget": budget, "dose": dose}
-    tables["history"] = curves / "history.csv"
+    written = {"dropped": dropped, "similarity": similarity, "budget": budget, "dose": dose}
+    written["history"] = curves / "history.csv"
     found = {path.stem: files.read_json(path) for path in sorted(metrics.glob("*.json"))}
     latents = found.get("latent", {}).get("z_dim", options.z_dim)
     inputs = contents.Inputs(
         metrics=found,
-        tables={name: _table(path) for name, path in tables.items() if path.exists()},
+        tables={name: _table(path) for name, path in written.items() if path.exists()},
         pictures={
             folder.name: sorted(folder.glob("*.png")) for folder in sorted(pictures.glob("*")) if folder.is_dir()
         },
@@ -55,13 +56,8 @@ def run(
 
 
 def _table(path: Path) -> pd.DataFrame:
-    """Return a CSV; one without a header is an empty table."""
-    try:
-        return pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV: {error}; delete it and run `dvc repro`") from None
+    """Return a CSV that a stage wrote; one without anything is an empty table."""
+    return tables.read_csv(path, _TEXT.__contains__) if path.stat().st_size > 1 else pd.DataFrame()
 
 
 def _facts(options: params.Params, latents: int) -> list[tuple[str, Any]]:

@@ -58,7 +58,7 @@ def run(
         stains = used if finds_cells(engine) else (channels(table)[0],) * 2
         good, unusable = _inputs.image_sets(raw, table, illumination, *stains)
         settings = _settings(options)
-        key = files.fingerprint(options.engine, pipeline, asdict(settings), table.to_csv(), illumination)
+        key = files.fingerprint(options.engine, pipeline, asdict(settings), table.to_dict("list"), illumination)
         work = alone_in(files.scratch("segment", key))
         with work as scratch, closing(engine.segment(good, settings, pipeline, scratch, files.jobs())) as results:
             bar = track(results, "segment", len(good), console=Console(stderr=True), transient=True)
@@ -66,13 +66,11 @@ def run(
         _judge(options, table, cells, failed)
         with files.replacing(folder / "objects.parquet") as aside:
             cells.to_parquet(aside, index=False)
-        with files.replacing(folder / "failed.csv") as aside:
-            failed.to_csv(aside, index=False)
+        tables.write_csv(failed, folder / "failed.csv")
         used_stains = stains if finds_cells(engine) else None
         fields = _doubts.examine(raw, table, failed, folder, used_stains)
         for name, found in (("stains", named), ("fields", fields)):
-            with files.replacing(folder / f"{name}.csv") as aside:
-                found.to_csv(aside, index=False)
+            tables.write_csv(found, folder / f"{name}.csv")
         audited = {"stains": _stains.counts(named), "fields": _doubts.counts(fields)}
         files.write_json(metrics, _summary(options, table, cells, failed) | audited)
         _draw(raw, table, folder, cells, used_stains, pictures, _doubts.chosen(fields))

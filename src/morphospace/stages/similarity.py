@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, params, schema, splitting
+from morphospace import files, params, schema, splitting, tables
 from morphospace.errors import InputError, LeakError
 from morphospace.imaging import packs
 from morphospace.metrics import bootstrap, floors, scores
@@ -21,6 +20,7 @@ from morphospace.reporting import figures
 from morphospace.reporting import similarity as drawing
 from morphospace.reporting.clock import clock
 from morphospace.training import cells, embedding, process
+from morphospace.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,6 @@ def run(
     draws nothing has no S; its floors are scored all the same.
     """
     options = params.load()
-    torch.set_num_threads(files.jobs())
     process.keep_memory()
     with clock("similarity", timings, table) as tally:
         kept = _cells(crops_table, splits, certificate)
@@ -59,15 +58,14 @@ def run(
         rows = {split: np.flatnonzero(kept[schema.SPLIT] == split) for split in SPLITS}
 
         def reconstruct(originals: metric.Bytes) -> metric.Floats:
-            return embedding.reconstruct(model, originals, len(originals))
+            return embedding.reconstruct(model, originals, embedding.FEW)
 
         pictured, pca = _fit(tiles, rows[schema.TRAIN], int(card["z_dim"]), options)
         methods: dict[str, metric.Reconstruct] = {scores.MODEL: reconstruct} if model.reconstructs else {}
         methods |= {scores.PERFECT: _as_float}
         methods |= {name: _always(picture) for name, picture in pictured.items()} | {floors.PCA: pca.reconstruct}
         found, test = _score(tiles, kept, rows, methods, names, options, f"{models} ({card['model']})")
-        with files.replacing(table) as aside:
-            found.to_csv(aside, index=False, lineterminator="\n")
+        tables.write_csv(found, table)
         record = scores.summary(found, str(card["model"]), pca.k, pca.cells)
         files.write_json(metrics, record)
         galleries = _galleries(tiles, rows[schema.TEST], test, reconstruct, pca, str(card["model"]), options.seed)
@@ -159,12 +157,12 @@ def _galleries(
     """Return the pictures of random test cells, and of the best and worst by S when the model draws (000-38)."""
     s = {method: 1 - errors[method].mae[:, 0].mean(axis=1) for method in (scores.MODEL, floors.PCA) if method in errors}
     some = np.random.default_rng([seed, 2]).permutation(len(test))
-    count = f"of {len(test):,} test cells"
-    chosen = {"random": (some[:SHOWN], f"Drawn at random {count}")}
+    of = f"of {count(len(test), 'test cell')}"
+    chosen = {"random": (some[:SHOWN], f"Drawn at random {of}")}
     if scores.MODEL in s:
         order = np.argsort(s[scores.MODEL], kind="stable")
-        chosen["best"] = order[::-1][:SHOWN], f"Best by S {count}"
-        chosen["worst"] = order[:SHOWN], f"Worst by S {count}"
+        chosen["best"] = order[::-1][:SHOWN], f"Best by S {of}"
+        chosen["worst"] = order[:SHOWN], f"Worst by S {of}"
     figures_ = {}
     for name, (which, title) in chosen.items():
         originals = np.asarray(tiles[test[which]])

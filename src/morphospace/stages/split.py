@@ -46,8 +46,7 @@ def run(
         overlap = chunks.overlap(kept)
         found["notes"] = [*notes, *found["notes"], *_overlap_notes(overlap)]
         found |= {"overlap": overlap} if overlap else {}
-        with files.replacing(splits) as aside:
-            table.to_csv(aside, index=False, lineterminator="\n")
+        tables.write_csv(table, splits)
         files.write_json(certificate, {"by": chosen.by, "stratify": chosen.stratify, "asked": fractions, **found})
         tally.items, tally.unit = len(table), "image sets"
 

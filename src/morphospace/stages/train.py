@@ -13,7 +13,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from morphospace import files, params, schema, speeds, spending, splitting
+from morphospace import files, params, schema, speeds, spending, splitting, tables
 from morphospace.imaging import packs
 from morphospace.models._base import Model
 from morphospace.reporting import figures
@@ -46,7 +46,7 @@ def run(
     validation loss are kept; without a validation split, the last ones.
     """
     options = params.load()
-    torch.set_num_threads(files.jobs())
+    torch.set_num_threads(process.THREADS)
     process.keep_memory()
     meter = spending.Meter()
     with clock("train", timings, models) as tally, ExitStack() as held:
@@ -76,8 +76,7 @@ def run(
                 trackers.picture(drawn)
         latents = embedding.width(model, len(names), size)
         _write_model(models, options, names, size, latents, r, fitted, key, cells_hash)
-        with files.replacing(curves / "history.csv") as aside:
-            history.to_csv(aside, index=False, lineterminator="\n")
+        tables.write_csv(history, curves / "history.csv")
         counted = {"classes": len(labels.names)} if labels is not None and model.pairs else {}
         files.write_json(metrics, _metrics(fitted, model, r, len(train), len(validation)) | counted)
         tally.items, tally.unit = len(train) * len(history), "cells x epochs"

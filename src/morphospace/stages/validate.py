@@ -61,7 +61,7 @@ def run(
 
 def _draw(table: pd.DataFrame, objects: Path, fields: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return the rows of at most `fields` image sets that were segmented, in the order of the table."""
-    failed = pd.read_csv(objects / "failed.csv", dtype=str, keep_default_na=False)
+    failed = tables.read_csv(objects / "failed.csv", stage="segment")
     bad = pd.MultiIndex.from_frame(failed[IMAGE_SET_KEY])
     worked = table[~pd.MultiIndex.from_frame(table[IMAGE_SET_KEY]).isin(bad)]
     chosen = rng.choice(len(worked), size=min(fields, len(worked)), replace=False)
@@ -87,7 +87,9 @@ def _labels(name: str, good: list[ImageSet], drawn: pd.DataFrame, settings: Sett
     engine = registry.load("segmentation", name)
     labels: list[Labels | None] = [None] * len(drawn)
     digests = [files.fingerprint(i.nuclei_illumination, i.cells_illumination) for i in good]
-    with alone_in(files.scratch("validate", files.fingerprint(name, drawn.to_csv(), settings, digests))) as scratch:
+    with alone_in(
+        files.scratch("validate", files.fingerprint(name, drawn.to_dict("list"), settings, digests))
+    ) as scratch:
         outcomes = engine.segment(good, settings, Path(), scratch, files.jobs())
         for outcome in track(outcomes, f"validate {name}", len(good), console=Console(stderr=True), transient=True):
             labels[outcome.key - 1] = outcome.labels

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from morphospace import files, schema, splitting, tables
 from morphospace.errors import InputError
 from morphospace.training.data import Labels
+from morphospace.words import count
 
 _NAMED = 3  # classes that a warning names
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def labels(table: pd.DataFrame, sides: pd.DataFrame, across: Literal["well", "ba
     left_out = {}
     for name in sorted(set(moa) - {""}):
         if trained.get(name, 0) < 2:
-            left_out[name] = f"{trained.get(name, 0)} training cells"
+            left_out[name] = f"{count(trained.get(name, 0), 'training cell')}"
         elif len(set(group[moa == name])) < 2:
             left_out[name] = "all cells in one group of the split, so it cannot be both learnt and tested"
     names = sorted(set(moa) - {"", *left_out})

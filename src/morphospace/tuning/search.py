@@ -11,6 +11,7 @@ from optuna.trial import Trial, TrialState
 from morphospace.errors import TrainingError
 from morphospace.tuning import study as studies
 from morphospace.tuning.experiment import Experiment
+from morphospace.words import count
 
 _PAUSE = 0.5  # seconds between looks
 _PATIENCE = 120.0  # seconds that stopped trainings have to end
@@ -118,7 +119,7 @@ class Search:
         self.calls.show(f"trial {trial.number} ({self._named(trial)}): {said}")
         if self.failures >= _FAILURES:
             raise TrainingError(
-                f"{self.failures} trials in a row failed; the last, {experiment.name}: {experiment.reason()} "
+                f"{count(self.failures, 'trial')} in a row failed; the last, {experiment.name}: {experiment.reason()} "
                 f"(all it said: {experiment.log})"
             )
 
