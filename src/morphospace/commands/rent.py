@@ -138,7 +138,13 @@ def _launch(here: parcel.Run, offer: machine.Offer, region: str) -> None:
     if not (Path.home() / CONSOLIDATED).exists():
         raise RentalError("a SkyPilot server with other settings is running; `.venv-sky/bin/sky api stop`, then again")
     given = {
-        f"MORPHOSPACE_{k}": v for k, v in (("RUN", here.name), ("BUCKET", here.bucket), ("MINUTES", offer.minutes))
+        f"MORPHOSPACE_{k}": v
+        for k, v in (
+            ("RUN", here.name),
+            ("BUCKET", here.bucket),
+            ("MINUTES", offer.minutes),
+            ("MACHINE", offer.machine),
+        )
     }
     command = [sky, "jobs", "launch", "--yes", "--name", here.name, "--infra", f"aws/{region}"]
     command += ["--instance-type", offer.machine]

@@ -1,18 +1,29 @@
 """Hours, money and storage: of this run, of the thesis's size on this machine, and of the thesis's own table."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from morphospace.errors import InputError
+from morphospace.reasons import explained
 from morphospace.reporting import figures
 
 GB = 1e9
 HOUR = 3600.0
 FIELD_MEGAPIXELS = 1.280 * 1.024  # of BBBC021 (000-01)
+
+
+class Price(NamedTuple):
+    """What an hour of a machine costs."""
+
+    spot: float
+    on_demand: float
+
+
+NO_PRICE = Price(np.nan, np.nan)
 # What a stage's time is taken to grow with, in the order of the pipeline. `run` is counted once, whatever the size.
 GROWS_WITH = {
     "fetch": "fields",
@@ -42,22 +53,25 @@ COLUMNS = [
 ]
 
 
-def table(timings: Sequence[Mapping[str, Any]], spot: float, on_demand: float) -> pd.DataFrame:
+def table(timings: Sequence[Mapping[str, Any]], prices: Mapping[str, Price]) -> pd.DataFrame:
     """Return a row a stage, in the order of the pipeline: seconds, speed, processor time, memory, disk, cost.
+
+    Hours are worth what an hour costs of the machine that ran: the hours of a processor are not those of a GPU. Of a
+    machine without a price the cost is NaN.
 
     Parameters
     ----------
     timings
         What ``clock`` wrote, one mapping a stage.
-    spot, on_demand
-        Price of an hour of the machine.
+    prices
+        Of an hour of each machine, by the name that the timings give it.
 
     Raises
     ------
     InputError
         When a stage is timed twice, or a timing lacks a number.
     """
-    rows = [_row(timing, spot / HOUR, on_demand / HOUR) for timing in timings]
+    rows = [_row(timing, prices) for timing in timings]
     found = pd.DataFrame(rows, columns=COLUMNS)
     twice = found["stage"][found["stage"].duplicated()]
     if len(twice):
@@ -67,11 +81,13 @@ def table(timings: Sequence[Mapping[str, Any]], spot: float, on_demand: float) -
     return found.iloc[sorted(range(len(keys)), key=lambda i: keys[i])].reset_index(drop=True)
 
 
-def _row(timing: Mapping[str, Any], spot_second: float, on_demand_second: float) -> dict[str, Any]:
+def _row(timing: Mapping[str, Any], prices: Mapping[str, Price]) -> dict[str, Any]:
     missing = [k for k in ("stage", "seconds", "cpu_seconds", "peak_memory_mb", "bytes", "items") if k not in timing]
     if missing:
         raise InputError(f"the timing of {timing.get('stage', 'a stage')} lacks {', '.join(missing)}; run it again")
     seconds, items = float(timing["seconds"]), int(timing["items"])
+    machine = str(timing.get("machine", ""))
+    price = prices.get(machine, NO_PRICE)
     return {
         "stage": str(timing["stage"]),
         "seconds": seconds,
@@ -81,10 +97,10 @@ def _row(timing: Mapping[str, Any], spot_second: float, on_demand_second: float)
         "cpu_seconds": float(timing["cpu_seconds"]),
         "peak_memory_mb": float(timing["peak_memory_mb"]),
         "gb_written": float(timing["bytes"]) / GB,
-        "cost_spot": seconds * spot_second,
-        "cost_on_demand": seconds * on_demand_second,
+        "cost_spot": seconds / HOUR * price.spot,
+        "cost_on_demand": seconds / HOUR * price.on_demand,
         "device": str(timing.get("device", "")),
-        "machine": str(timing.get("machine", "")),
+        "machine": machine,
     }
 
 
@@ -93,8 +109,7 @@ def extrapolate(
     cells: int,
     fields: int,
     epochs: Sequence[int],
-    spot: float,
-    on_demand: float,
+    prices: Mapping[str, Price],
     megapixels: float | None = None,
 ) -> pd.DataFrame:
     """Return a row a stage and number of epochs: hours, cost and gigabytes if the run had `cells` and `fields`.
@@ -111,8 +126,8 @@ def extrapolate(
         The size to extrapolate to (000-15: 250,783 cells; 000-02: 1,320 DMSO fields).
     epochs
         Numbers of epochs, one scenario each.
-    spot, on_demand
-        Price of an hour.
+    prices
+        As in `table`.
     megapixels
         Size of a field of this run, one channel: a field then counts by its pixels (BBBC021's have 1280 x 1024).
         Without it, fields are taken to be alike.
@@ -122,14 +137,17 @@ def extrapolate(
     rows = []
     for count in epochs:
         wanted = {"fields": float(fields), "cells": float(cells), "cells x epochs": float(cells) * count, "run": 1.0}
-        for stage, seconds, written in zip(stages["stage"], stages["seconds"], stages["gb_written"], strict=True):
+        columns = (stages[name] for name in ("stage", "seconds", "gb_written", "machine"))
+        for stage, seconds, written, machine in zip(*columns, strict=True):
             measure = GROWS_WITH.get(stage, "run")
             factor = wanted[measure] / measured[measure]
             # Weights, curves and pictures of training do not grow with it.
             size = written if measure in ("run", "cells x epochs") else written * factor
-            rows.append((count, stage, measure, factor, seconds * factor / HOUR, size))
-    found = pd.DataFrame(rows, columns=["epochs", "stage", "grows_with", "factor", "hours", "gb_written"])
-    return found.assign(cost_spot=found["hours"] * spot, cost_on_demand=found["hours"] * on_demand)
+            hours, price = seconds * factor / HOUR, prices.get(machine, NO_PRICE)
+            costs = hours * price.spot, hours * price.on_demand
+            rows.append((count, stage, measure, factor, hours, size, *costs))
+    names = ["epochs", "stage", "grows_with", "factor", "hours", "gb_written", "cost_spot", "cost_on_demand"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _measured(stages: pd.DataFrame) -> dict[str, float]:
@@ -155,8 +173,8 @@ def totals(stages: pd.DataFrame, scaled: pd.DataFrame, storage_gb_month: float, 
         "hours": float(stages["seconds"].sum()) / HOUR,
         "cpu_hours": float(stages["cpu_seconds"].sum()) / HOUR,
         "peak_memory_mb": float(stages["peak_memory_mb"].max()) if len(stages) else 0.0,
-        "cost_spot": float(stages["cost_spot"].sum()),
-        "cost_on_demand": float(stages["cost_on_demand"].sum()),
+        "cost_spot": float(stages["cost_spot"].sum(skipna=False)),
+        "cost_on_demand": float(stages["cost_on_demand"].sum(skipna=False)),
         "storage_gb": storage,
         "storage_cost_month": storage * storage_gb_month,
         "storage_cost": storage * storage_gb_month * months,
@@ -167,7 +185,19 @@ def totals(stages: pd.DataFrame, scaled: pd.DataFrame, storage_gb_month: float, 
             found[f"thesis_{epochs}_epochs_{name}"] = float(group[name].sum(skipna=False))
         found["thesis_storage_gb"] = float(group["gb_written"].sum(skipna=False))
         found["thesis_storage_cost_month"] = found["thesis_storage_gb"] * storage_gb_month
-    return {name: round(value, 6) for name, value in found.items()}
+    return explained({name: round(value, 6) for name, value in found.items()}, _why(found, stages))
+
+
+def _why(found: Mapping[str, Any], stages: pd.DataFrame) -> dict[str, str]:
+    """Return why a sum may be missing: the machine has no price, or a stage that grows counted nothing."""
+    unpriced = sorted(set(stages.loc[stages["cost_spot"].isna(), "machine"]))
+    price = f"no price of the machine that ran ({'; '.join(unpriced) or 'unknown'}) in budget.machines of params.yaml"
+    uncounted = sorted(
+        {s for s, n in zip(stages["stage"], stages["items"], strict=True) if GROWS_WITH.get(s) and not n}
+    )
+    size = f"{', '.join(uncounted) or 'a stage'} did not count what it grows with"
+    why = {"images_per_second": "train did not run, or counted no images"}
+    return why | {k: price if "cost_" in k and "storage" not in k and unpriced else size for k in found if k not in why}
 
 
 def bars(stages: pd.DataFrame) -> Figure:

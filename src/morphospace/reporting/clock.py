@@ -45,7 +45,7 @@ def clock(stage: str, timings: Path, *outputs: Path) -> Iterator[Tally]:
             "items": tally.items,
             "unit": tally.unit,
             "device": tally.device,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "machine": os.environ.get("MORPHOSPACE_MACHINE") or f"{platform.machine()}, {os.cpu_count()} cores",
             **tally.details,
         },
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from morphospace import reasons
 from morphospace.reporting import thesis
 from morphospace.reporting.page import NOT_MEASURED, Block, Items, Table, Text, number
 
@@ -30,9 +31,15 @@ def _text(budget: Mapping[str, Any]) -> Text:
         f"This run took {_hours(hours)} ({_hours(budget.get('cpu_hours'))} of processor time), at most "
         f"{number(budget.get('peak_memory_mb'), 3)} MB in one process, and wrote "
         f"{number(budget.get('storage_gb'), 3)} GB. The stage train, with start-up and pictures, went at "
-        f"{number(budget.get('images_per_second'), 3)} images a second. Prices are those of "
-        f"{budget.get('machine', 'the machine in params.yaml')}, whatever machine ran."
+        f"{number(budget.get('images_per_second'), 3)} images a second. {_price(budget)}"
     )
+
+
+def _price(budget: Mapping[str, Any]) -> str:
+    """Say whose prices were used, or why there are none."""
+    if why := reasons.of(budget, "cost_spot"):
+        return f"Costs are {NOT_MEASURED}: {why}."
+    return f"Prices are those of {budget.get('machine', 'the machine in params.yaml')}."
 
 
 def _predicted(budget: Mapping[str, Any], currency: str) -> Text:

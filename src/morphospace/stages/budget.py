@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from morphospace import files, params
+from morphospace import files, params, tables
 from morphospace.errors import InputError
+from morphospace.reasons import explained, joined, of
 from morphospace.reporting import budget, figures
 from morphospace.reporting import plan as planning
 
@@ -21,37 +22,42 @@ def run(
 ) -> None:
     """Add up hours, money and storage, for this run and for the size of the thesis (000-41).
 
-    The prices are those of `budget.machine` in params.yaml, whatever machine ran: the cost is what the measured hours
-    would be charged there. The extrapolation to `budget.cells`, `budget.fields` and `budget.epochs` is linear, stage
+    Hours are worth the price, in `budget.machines` of params.yaml, of the machine that ran; where it has none, the
+    costs are empty. The extrapolation to `budget.cells`, `budget.fields` and `budget.epochs` is linear, stage
     by stage: docs/budget.md says in what. Where a plan holds predictions, they stand beside what the run took.
     """
     whole = params.load()
     options = whole.budget
-    price = options.machines[options.machine]
+    prices = {name: budget.Price(of.spot, of.on_demand) for name, of in options.machines.items()}
     found = sorted(timings.glob("*.json"))
     if not found:
         raise InputError(f"{timings} holds no timing; run `dvc repro`")
-    stages = budget.table([files.read_json(path) for path in found], price.spot, price.on_demand)
+    stages = budget.table([files.read_json(path) for path in found], prices)
     size = files.read_json(index).get("images") or {}
     megapixels = size["height"] * size["width"] / 1e6 if {"height", "width"} <= set(size) else None
-    scaled = budget.extrapolate(
-        stages, options.cells, options.fields, options.epochs, price.spot, price.on_demand, megapixels
-    )
+    scaled = budget.extrapolate(stages, options.cells, options.fields, options.epochs, prices, megapixels)
     sums = budget.totals(stages, scaled, options.storage_gb_month, options.months)
-    prices = {"currency": options.currency, "machine": options.machine}
-    compared = planning.compare(files.read_json(plan), stages, _decides(whole), price.spot)
+    machines = "; ".join(sorted(set(stages["machine"]) - {""})) or "unknown"
+    ran = {"currency": options.currency, "machine": machines}
+    compared = planning.compare(
+        files.read_json(plan), stages, _decides(whole), prices.get(machines, budget.NO_PRICE).spot
+    )
     predicted = compared.sums if compared else {}
     if compared:
         columns = {"predicted": "predicted_seconds", "low": "predicted_low", "high": "predicted_high"}
         stages = stages.merge(compared.table[["stage", *columns]].rename(columns=columns), how="left", on="stage")
-    with files.replacing(table) as aside:
-        stages.to_csv(aside, index=False, float_format="%.6g", lineterminator="\n")
-    files.write_json(metrics, {**sums, **prices, **predicted})
+    tables.write_csv(stages, table, float_format="%.6g")
+    files.write_json(metrics, joined(sums, ran, explained(predicted, _unpredicted(sums))))
     with files.replacing_folder(pictures) as folder:
         figures.save(budget.bars(stages), folder / "stages.png")
         figures.save(budget.scenarios(scaled, options.cells), folder / "extrapolation.png")
         if compared:
             figures.save(planning.bars(compared.table), folder / "predicted.png")
+
+
+def _unpredicted(sums: dict[str, Any]) -> dict[str, str]:
+    """Return why a prediction has no cost or no ratio."""
+    return {"predicted_cost_spot": of(sums, "cost_spot"), "predicted_ratio": "nothing of the run was predicted"}
 
 
 def _decides(options: params.Params) -> dict[str, Any]:
