@@ -170,3 +170,24 @@ def test_missing_weights_are_named(folder: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"model\.safetensors cannot be read"):
         embedding.load_model(folder)
+
+
+def test_no_bit_depends_on_how_many_processors_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At this size a product of matrices in two threads sums in another order than in one."""
+    import torch
+
+    from morphospace.models import _build, conv_vae
+
+    torch.manual_seed(0)
+    model = _build.build("conv_vae", 3, 64, 75, conv_vae.Options().model_dump())
+    tiles = np.random.default_rng(0).integers(0, 255, (40, 3, 64, 64), dtype=np.uint8)
+    found = []
+    for jobs, threads in ((1, 1), (2, 2), (3, 3)):
+        monkeypatch.setenv("MORPHOSPACE_JOBS", str(jobs))
+        torch.set_num_threads(threads)
+        mean, logvar = embedding.encode(model, tiles, 16)
+        found.append((mean, logvar, embedding.reconstruct(model, tiles, 16), embedding.decode(model, mean)))
+        assert torch.get_num_threads() == threads
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)

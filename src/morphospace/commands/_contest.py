@@ -53,9 +53,9 @@ def kept(key: str, make: Callable[[Path], Result]) -> tuple[Result, bool]:
 
 
 def key(cells: Cells, options: params.Params, budget: Budget) -> str:
-    """Return what names the result of a model: data, parameters, budget, code and threads."""
+    """Return what names the result of a model: data, parameters, budget and code."""
     identity = recipe.Recipe(**options.training()).identity(_KINDS)
-    return files.fingerprint(cells.fingerprint, identity, list(budget), _scoring(options), files.jobs())
+    return files.fingerprint(cells.fingerprint, identity, list(budget), _scoring(options))
 
 
 def floors_key(cells: Cells, options: params.Params) -> str:
@@ -101,7 +101,7 @@ def trained(contender: Contender, cells: Cells, budget: Budget, folder: Path, fi
     }
     if not model.reconstructs:
         return Result(record, {})
-    return Result(record, _drawn(cells, lambda x: embedding.reconstruct(model, x, len(x)), contender))
+    return Result(record, _drawn(cells, lambda x: embedding.reconstruct(model, x, embedding.FEW), contender))
 
 
 def references(cells: Cells, contender: Contender) -> Result:

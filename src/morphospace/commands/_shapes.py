@@ -1,6 +1,7 @@
 """Seconds a cell of one shape of a model: it is really trained for a moment, on generated tiles, on this machine."""
 
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -68,8 +69,9 @@ def _warm(number: int) -> int:
 
 def measure(shape: speeds.Shape, jobs: int, seconds: float) -> dict[str, Any]:
     """Return what this process alone measures: lists of seconds by part, the bytes of the weights, the latents."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(jobs)
+    threads, before = torch.get_num_threads(), os.environ.get("MORPHOSPACE_JOBS", "")
+    torch.set_num_threads(process.THREADS)
+    os.environ["MORPHOSPACE_JOBS"] = str(jobs)  # of what embeds and scores
     process.keep_memory()
     try:
         tiles = generated(max((STEPS + CHECKS) * max(shape.minibatch, LEAST), SCORED), shape.channels, shape.size)
@@ -81,6 +83,7 @@ def measure(shape: speeds.Shape, jobs: int, seconds: float) -> dict[str, Any]:
         found["weights_bytes"] = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     finally:
         torch.set_num_threads(threads)
+        os.environ["MORPHOSPACE_JOBS"] = before
     return found
 
 
@@ -157,7 +160,9 @@ def _scoring(model: Model, tiles: NDArray[np.uint8], latents: int, seconds: floa
     pca = floors.Components(pictures["mean"].ravel(), basis, tiles.shape[1:], len(rows), 1)
 
     def score() -> None:
-        similarity.evaluate(tiles, rows, lambda x: embedding.reconstruct(model, x, len(x)), "model", with_ssim=True)
+        similarity.evaluate(
+            tiles, rows, lambda x: embedding.reconstruct(model, x, embedding.FEW), "model", with_ssim=True
+        )
 
     def score_floors() -> None:
         for picture in pictures.values():

@@ -4,11 +4,10 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 
-from morphospace import files, places
+from morphospace import places
 from morphospace.commands import _page
 from morphospace.serving import app, guard, server
 from morphospace.training import process
@@ -45,7 +44,6 @@ def run(
     """
     console = Console(stderr=True)
     bound = server.bind(host, port)
-    torch.set_num_threads(files.jobs())
     process.keep_memory()
     page = _page.Page(_page.Paths(embeddings, crops, crops_table, model, database), console)
     away = not guard.is_loopback(host)

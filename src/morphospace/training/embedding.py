@@ -3,9 +3,11 @@
 import hashlib
 import importlib
 import importlib.metadata
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ from morphospace.training import checkpoint
 from morphospace.training.data import Minibatches, Tiles
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
+FEW = 16  # tiles of a minibatch, so that a block has some for the processors to share out
+T = TypeVar("T")
 FORMAT = 3  # of model.json; 3 has the channel mode, and the bound on the log-variance among the options
 _AGAIN = "fetch both files again, or run `dvc repro -f train`"
 
@@ -154,33 +158,33 @@ def encode(
     is in memory at a time.
     """
     means, logvars = [], []
-    with torch.inference_mode():
-        for x in _batches(model, tiles, minibatch):
-            latent = model.encode(x)
-            means.append(_array(latent.mean))
-            if latent.logvar is not None:
-                logvars.append(_array(latent.logvar))
+
+    def one(x: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        latent = model.encode(x)
+        return _array(latent.mean), None if latent.logvar is None else _array(latent.logvar)
+
+    for mean, logvar in _each(model, tiles, minibatch, one):
+        means.append(mean)
+        if logvar is not None:
+            logvars.append(logvar)
     return np.concatenate(means), np.concatenate(logvars) if logvars else None
 
 
 def reconstruct(model: Model, tiles: NDArray[np.uint8], minibatch: int) -> NDArray[np.float32]:
     """Return the reconstructions (N, C, H, W) of tiles from their latent means; linear models may leave [0, 1]."""
-    with torch.inference_mode():
-        drawn = [_array(model.reconstruct(x)) for x in _batches(model, tiles, minibatch)]
-    return np.concatenate(drawn)
+    return np.concatenate(_each(model, tiles, minibatch, lambda x: _array(model.reconstruct(x))))
 
 
 def masked(model: Model, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Return tiles (N, C, H, W) as a model that masks them sees and completes them; None for another model."""
-    with torch.inference_mode():
-        shown = [model.masked(x) for x in _batches(model, tiles, len(tiles))]
+    shown = _each(model, tiles, len(tiles), model.masked)
     return None if shown[0] is None else (_array(shown[0].seen), _array(shown[0].drawn))
 
 
 def decode(model: Model, z: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the tiles (N, C, H, W) of latent points (N, z_dim)."""
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), _one_thread():
         return _array(model.decode(torch.from_numpy(z).to(next(model.parameters()).device)))
 
 
@@ -201,10 +205,37 @@ def walk(model: Model, mean: NDArray[np.float32], dimension: int, span: float, s
     return decode(model, z)
 
 
-def _batches(model: Model, tiles: NDArray[np.uint8], minibatch: int) -> Any:
+def _each(model: Model, tiles: NDArray[np.uint8], minibatch: int, of: Callable[[Tensor], T]) -> list[T]:
+    """Return what a function makes of each minibatch, in order.
+
+    Minibatches are shared out among the processors, and each is worked on by one thread: with several, sums in parts
+    would round otherwise, and the last bits would depend on how many there are.
+    """
     model.eval()
-    held = Tiles(tiles, next(model.parameters()).device, resident=False)
-    return (held.take(rows) for rows in Minibatches(np.arange(len(tiles)), minibatch))
+    where = next(model.parameters()).device
+    held = Tiles(tiles, where, resident=False)
+
+    def one(rows: Tensor) -> T:
+        with torch.inference_mode():
+            return of(held.take(rows))
+
+    todo = list(Minibatches(np.arange(len(tiles)), minibatch))
+    workers = min(files.jobs(), len(todo)) if where.type == "cpu" else 1
+    with _one_thread():
+        if workers < 2:
+            return [one(rows) for rows in todo]
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(one, todo))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _array(drawn: Tensor) -> NDArray[np.float32]:
