@@ -70,3 +70,5 @@ if [ "$(cat .venv-cellprofiler/.made-from 2>/dev/null)" != "$key" ]; then
     fi
     environment .venv-cellprofiler "$key" --no-deps -r environments/cellprofiler.txt
 fi
+# An argument that scikit-image renamed in 0.19, and CellProfiler's MeasureGranularity and others call by its old name.
+sed -i 's/\bselem=/footprint=/' .venv-cellprofiler/lib/python3*/site-packages/cellprofiler/modules/*.py
