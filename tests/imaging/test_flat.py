@@ -35,6 +35,15 @@ def test_the_flat_field_is_that_of_the_mean_of_all_images(tmp_path: Path) -> Non
     np.testing.assert_allclose(flat.flat_field(paths), expected, rtol=1e-6)
 
 
+def test_images_that_are_even_together_have_an_even_flat_field(tmp_path: Path) -> None:
+    """Three grey values, in another order at each of two pixels: added as shares, they differ by a rounding."""
+    for i, row in enumerate(((1, 31), (2, 2), (31, 1))):
+        tifffile.imwrite(tmp_path / f"{i}.tif", np.array([row] * 2, np.uint16))
+    field = flat.flat_field([tmp_path / f"{i}.tif" for i in range(3)])
+    assert np.ptp(field) == 0
+    np.testing.assert_allclose(field, 34 / 3 / 65_535, rtol=0.02)
+
+
 def test_a_black_plate_divides_by_one_grey_level(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "black.tif", np.zeros((8, 8), np.uint16))
     field = flat.flat_field([tmp_path / "black.tif"])

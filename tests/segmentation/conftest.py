@@ -55,6 +55,29 @@ def make(tmp_path: Path) -> Maker:
 
 
 @pytest.fixture
+def odd(make: Maker) -> tuple[list[ImageSet], dict[int, str]]:
+    """A plate of nine image sets; by key, the file of the six that are even or almost so, each in its own way."""
+    shape = (240, 300)
+    first, second = _draw(10)
+    noise = np.random.default_rng(0).integers(0, 2, shape).astype(np.uint16)
+    specks = np.full(shape, 900, np.uint16)
+    specks[::20, ::30] = 40_000
+    planes = {
+        2: (np.full(shape, 900, np.uint16), second),
+        3: (first, np.full(shape, 65_535, np.uint16)),
+        4: (np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)),
+        5: (40_000 + noise, second),
+        6: (first, 65_534 + noise),
+        8: (specks, second),
+    }
+    sets = [make(k, nuclei=planes[k][0], cells=planes[k][1]) if k in planes else make(k) for k in range(1, 10)]
+    lamp = 1 + np.hypot(*np.indices(shape)).astype(np.float32) / 1000
+    for image_set in sets[1:4]:  # an even image over the function of a lamp shows the lamp
+        np.save(image_set.nuclei_illumination, lamp)
+    return sets, {k: f"P_{k}_{'actin' if k in (3, 6) else 'dna'}.tif is even" for k in planes}
+
+
+@pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Put a program in CellProfiler's place: a body in Python that sees rows, out (folder), done (file), keep_going."""
 

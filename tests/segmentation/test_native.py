@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from morphospace.errors import InputError
-from morphospace.segmentation import native, plain
+from morphospace.segmentation import _images, native, plain
 from morphospace.segmentation._engine import Group, Settings, narrow
 
 SMALL = Settings(min_diameter=12, max_diameter=60, opening_radius=2)
@@ -44,7 +46,7 @@ def test_an_even_image_has_no_cell_and_fails_nothing(label, value):
 
 def test_a_cell_stain_of_two_grey_values_has_no_three_classes(images):
     nuclei, cells = images
-    with pytest.raises(InputError, match="no threshold of three classes"):
+    with pytest.raises(InputError, match="no threshold of 3 classes"):
         native.label(nuclei, (cells > 0.05).astype(np.float32), SMALL)
 
 
@@ -109,6 +111,55 @@ def test_one_bad_image_set_stops_no_other_and_two_processes_give_the_same(engine
     for key in (1, 3):
         for a, b in zip(one[key].labels, two[key].labels, strict=True):
             assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("engine", [native, plain])
+def test_even_images_are_dropped_by_name_and_the_rest_goes_on(engine, odd, tmp_path):
+    sets, even = odd
+    found = {o.key: o for o in engine.segment(sets, SMALL, Path(), tmp_path, 1)}
+    assert {k for k, o in found.items() if o.labels is None} == set(even)
+    for key, name in even.items():
+        assert found[key].error.startswith(f"P/B02/{key}: ")
+        assert name in found[key].error
+        assert "leave the image set out" in found[key].error
+    assert all(o.labels.cells.max() > 5 for o in found.values() if o.labels)
+
+
+def test_whatever_the_matter_with_one_image_set_it_stops_no_other(make, tmp_path, monkeypatch):
+    def label(nuclei, cells, settings):
+        if nuclei.shape == (60, 70):
+            raise ValueError("a kind of image that nobody thought of")
+        return native.Labels(*[np.ones(cells.shape, np.uint16)] * 3)
+
+    monkeypatch.setattr(native, "label", label)
+    strange = np.arange(4200, dtype=np.uint16).reshape(60, 70)
+    sets = [make(1), make(2, nuclei=strange, cells=strange)]
+    found = {o.key: o for o in native.segment(sets, SMALL, Path(), tmp_path, 1)}
+    assert found[1].labels
+    assert found[2].error == (
+        "P/B02/2 (P_2_dna.tif, P_2_actin.tif): ValueError: a kind of image that nobody thought of"
+    )
+
+
+levels, sides, flags = st.integers(0, 300), st.integers(1, 24), st.booleans()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 65_535), levels, sides, sides, flags)
+def test_no_image_of_few_grey_levels_ends_in_anything_but_labels_or_a_reason(top, span, height, width, eight):
+    rng = np.random.default_rng([top, span, height, width])
+    top = min(top, 255) if eight else top
+    stored = rng.integers(max(0, top - span), top + 1, (height, width))
+    image = (stored / np.float32(255 if eight else 65_535)).astype(np.float32)
+    image /= 1 + rng.random(dtype=np.float32)
+    chosen = Settings(min_diameter=3, max_diameter=20, opening_radius=span % 3)
+    reason = ""
+    try:
+        _images._refuse_even(Path("x.tif"), image, image, chosen.opening_radius)
+        assert native.label(image, image, chosen).cells.shape == image.shape
+    except InputError as error:
+        reason = str(error)
+    assert not reason or "is even" in reason or "no threshold of 3 classes" in reason
 
 
 def test_what_is_finished_is_not_done_again(make, tmp_path):

@@ -45,9 +45,12 @@ def test_a_channel_without_one_good_image_is_refused(drawn):
     assert not (drawn.root / "illumination").exists()
 
 
-def test_a_black_channel_is_refused(drawn):
+def test_a_black_channel_is_taken_for_evenly_lit_and_named(drawn, caplog):
     for path in drawn.images("Actin"):
         tifffile.imwrite(path, np.zeros((256, 320), np.uint16), photometric="minisblack")
     drawn.reindex()
-    with pytest.raises(EngineError, match="its images are black"):
-        drawn.illuminate()
+    drawn.illuminate()
+    plate = drawn.images("Actin")[0].parent.name
+    assert f"{plate}_Actin: its images are black" in caplog.text
+    assert (np.load(drawn.root / f"illumination/{plate}_Actin.npy") == np.ones((256, 320), np.float32)).all()
+    assert np.load(drawn.root / f"illumination/{plate}_DNA.npy").max() > 1

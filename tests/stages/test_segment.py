@@ -71,6 +71,26 @@ def test_a_file_that_the_index_accepted_but_an_engine_cannot_read_is_named(lit):
     assert f"{bad} is truncated" in pd.read_csv(lit.root / "objects/failed.csv")["Reason"][0]
 
 
+@pytest.mark.parametrize("value", [0, 900, 65_535])
+def test_an_even_image_set_is_dropped_by_name_and_leaves_the_others_alone(lit, value):
+    lit.segment()
+    before = objects(lit)
+    bad = lit.images("DNA")[1]
+    tifffile.imwrite(bad, np.full((256, 320), value, np.uint16), photometric="minisblack")
+    lit.reindex()
+    lit.setting("max_failed", 0.25)
+    lit.segment()
+    failed = pd.read_csv(lit.root / "objects/failed.csv", dtype=str)
+    assert f"{bad} is even" in failed["Reason"].item()
+    key = failed[schema.IMAGE_SET_KEY].iloc[0]
+    others = before[(before[schema.IMAGE_SET_KEY] != key).any(axis=1)].reset_index(drop=True)
+    assert objects(lit).equals(others)
+    lit.validate()
+    lit.setting("max_failed", 0.2)
+    with pytest.raises(EngineError, match=r"1 of 4 image sets failed, more than segment\.max_failed 0\.2"):
+        lit.segment()
+
+
 def test_too_many_failures_stop_the_stage_and_leave_nothing(lit):
     for path in lit.images("DNA")[:2]:
         path.unlink()
@@ -81,12 +101,14 @@ def test_too_many_failures_stop_the_stage_and_leave_nothing(lit):
 
 
 def test_a_field_without_a_cell_counts_as_one(lit):
-    black = np.zeros((256, 320), np.uint16)
+    half = np.full((256, 320), 900, np.uint16)
+    half[:, 160:] = 5000  # one object, which touches the border
+    half[:, 300:] = 9000
     for channel in ("DNA", "Actin"):
-        tifffile.imwrite(lit.images(channel)[0], black, photometric="minisblack")
+        tifffile.imwrite(lit.images(channel)[0], half, photometric="minisblack")
     lit.reindex()
     lit.segment()
-    assert summary(lit)["without_cells"] == 1
+    assert (summary(lit)["without_cells"], summary(lit)["failed"]) == (1, 0)
     assert summary(lit)["cells_per_field"]["min"] == 0
 
 

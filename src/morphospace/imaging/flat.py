@@ -16,6 +16,7 @@ from scipy import ndimage
 from morphospace.errors import InputError
 from morphospace.imaging import composite, tiff
 
+FULL_SCALE = 65_535  # that images of 8 and of 16 bits are counted on
 BINS = 100  # of the histogram of the mean image
 CUT = 0.3  # share of its pixels below the level at which it is cut off
 SMOOTHING = 50.0  # px, standard deviation of the Gaussian filter
@@ -38,11 +39,12 @@ def flat_field(paths: Sequence[Path]) -> NDArray[np.float32]:
         image = tiff.read(path)
         if total is not None and image.shape != total.shape:
             raise InputError(f"{path} is {image.shape} px, {paths[0]} is {total.shape} px; a plate has one size")
-        part = image / tiff.full_scale(image.dtype)
+        # Whole numbers add up exactly: where images are even together, their mean is, without rounding.
+        part = image.astype(np.float64) * (FULL_SCALE // tiff.full_scale(image.dtype))
         total = part if total is None else total + part
     if total is None:
         raise InputError("a flat field needs an image")
-    return cut_and_smooth(total / len(paths))
+    return cut_and_smooth(total / (len(paths) * FULL_SCALE))
 
 
 def cut_and_smooth(mean: NDArray[np.float64]) -> NDArray[np.float32]:

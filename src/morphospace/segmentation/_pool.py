@@ -31,14 +31,23 @@ def functions(
 
 
 def outcomes(
-    labeller: Labeller, image_sets: Sequence[ImageSet], settings: Settings, scratch: Path, jobs: int
+    labeller: Labeller,
+    image_sets: Sequence[ImageSet],
+    settings: Settings,
+    scratch: Path,
+    jobs: int,
+    thresholded: bool = True,
 ) -> Iterator[Outcome]:
-    """Yield the outcome of each image set, first those of an earlier run; one that fails stops no other."""
+    """Yield the outcome of each image set, first those of an earlier run; one that fails stops no other.
+
+    Even images fail where the labeller is `thresholded`.
+    """
     done = set()
     for outcome in _engine.restored(image_sets, scratch):
         done.add(outcome.key)
         yield outcome
-    tasks = [(labeller, image_set, settings, scratch) for image_set in image_sets if image_set.key not in done]
+    left = [image_set for image_set in image_sets if image_set.key not in done]
+    tasks = [(labeller, image_set, settings, scratch, thresholded) for image_set in left]
     yield from _spread(_segment, tasks, jobs)
 
 
@@ -49,14 +58,15 @@ def _illuminate(task: tuple[Callable[[Group], Function], Group, Path]) -> Functi
     return function
 
 
-def _segment(task: tuple[Labeller, ImageSet, Settings, Path]) -> Outcome:
-    labeller, image_set, settings, scratch = task
+def _segment(task: tuple[Labeller, ImageSet, Settings, Path, bool]) -> Outcome:
+    labeller, image_set, settings, scratch, thresholded = task
     try:
-        nuclei = _images.corrected(image_set.nuclei, image_set.nuclei_illumination)
-        cells = _images.corrected(image_set.cells, image_set.cells_illumination)
-        labels = labeller(nuclei, cells, settings)
+        labels = labeller(*_images.pair(image_set, settings, thresholded), settings)
     except InputError as error:
         return Outcome(image_set.key, None, f"{image_set.name}: {error}")
+    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:  # of a library, at pixels it cannot take
+        files = f"{image_set.nuclei.name}, {image_set.cells.name}"
+        return Outcome(image_set.key, None, f"{image_set.name} ({files}): {type(error).__name__}: {error}")
     _engine.store(scratch, image_set.key, labels)
     return Outcome(image_set.key, labels)
 

@@ -106,7 +106,7 @@ def segment(
     succeeded = len(left) < len(image_sets)
     unusable: list[Outcome] = []
     text = _cppipe.changed(_cppipe.read(pipeline), _cppipe.segmentation(settings))
-    shards = _shards(list(left.values()), text, scratch, jobs, unusable)
+    shards = _shards(list(left.values()), settings, text, scratch, jobs, unusable)
     if left:
         for run in _program.supervise(shards, _program.find(), jobs):
             for outcome in _harvest(run, scratch, left):
@@ -117,25 +117,22 @@ def segment(
 
 
 def _shards(
-    image_sets: Sequence[ImageSet], text: str, scratch: Path, jobs: int, unusable: list[Outcome]
+    image_sets: Sequence[ImageSet], settings: Settings, text: str, scratch: Path, jobs: int, unusable: list[Outcome]
 ) -> Iterator[Run]:
-    """Yield runs of one plate each, small enough to keep all processes busy; unreadable images go to `unusable`."""
+    """Yield runs of one plate each, small enough to keep all processes busy; what cannot be run goes to `unusable`."""
     size = min(SHARD, max(1, -(-len(image_sets) // jobs)))
     for plate in dict.fromkeys(image_set.plate for image_set in image_sets):
         members = [image_set for image_set in image_sets if image_set.plate == plate]
         for start in range(0, len(members), size):
-            good = [i for i in members[start : start + size] if _usable(i, unusable)]
+            good = [i for i in members[start : start + size] if _usable(i, settings, unusable)]
             if good:
                 yield Run(scratch / f"run_{good[0].key}", text, [_row(i) for i in good], True)
 
 
-def _usable(image_set: ImageSet, unusable: list[Outcome]) -> bool:
-    """Whether both images can be read and fit their illumination functions."""
+def _usable(image_set: ImageSet, settings: Settings, unusable: list[Outcome]) -> bool:
+    """Whether both images can be read, fit their illumination functions, and are not even."""
     try:
-        nuclei = _images.corrected(image_set.nuclei, image_set.nuclei_illumination)
-        cells = _images.corrected(image_set.cells, image_set.cells_illumination)
-        if nuclei.shape != cells.shape:
-            raise InputError(f"{image_set.nuclei} is {nuclei.shape} px and {image_set.cells} {cells.shape}")
+        _images.pair(image_set, settings)
     except InputError as error:
         unusable.append(Outcome(image_set.key, None, f"{image_set.name}: {error}"))
         return False

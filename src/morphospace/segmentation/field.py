@@ -26,7 +26,7 @@ def segment(
     image_sets: Sequence[ImageSet], settings: Settings, pipeline: Path, scratch: Path, jobs: int
 ) -> Iterator[Outcome]:
     """Yield labels of one cell without a nucleus, as large as the field; `pipeline` is not read."""
-    return _pool.outcomes(label, image_sets, settings, scratch, jobs)
+    return _pool.outcomes(label, image_sets, settings, scratch, jobs, thresholded=False)
 
 
 def even(group: Group) -> Function:

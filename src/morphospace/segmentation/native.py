@@ -118,12 +118,12 @@ def otsu(image: Image, classes: Literal[2, 3]) -> float:
     """
     if (image == image.flat[0]).all():
         return float(image.flat[0])
-    if classes == 2:
-        return float(filters.threshold_otsu(image.ravel()))
     try:
+        if classes == 2:
+            return float(filters.threshold_otsu(image.ravel()))
         return float(filters.threshold_multiotsu(image.ravel(), nbins=128)[0])
     except ValueError as error:
-        raise InputError(f"no threshold of three classes: {' '.join(str(error).split())}") from None
+        raise InputError(f"no threshold of {classes} classes: {' '.join(str(error).split())}") from None
 
 
 def above(image: Image, threshold: float, smoothing: float) -> Mask:

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -18,7 +19,7 @@ from morphospace.reporting import figures, overlays
 from morphospace.reporting.clock import clock
 from morphospace.schema import PLATE, channels
 from morphospace.segmentation import _inputs
-from morphospace.segmentation._engine import Group, alone_in
+from morphospace.segmentation._engine import Function, Group, alone_in
 
 SHOWN = 8  # plates on the figure
 
@@ -48,9 +49,8 @@ def run(
         with work as scratch, closing(engine.illuminate(groups, pipeline, scratch, files.jobs())) as functions:
             bar = track(functions, "illuminate", len(groups), console=Console(stderr=True), transient=True)
             for function in bar:
-                _check(function.name, function.values)
                 with files.replacing(folder / f"{function.name}.npy") as aside:
-                    np.save(aside, function.values)
+                    np.save(aside, _usable(function))
         _draw(folder, table, pictures)
         tally.items, tally.unit = sum(len(g.images) for g in groups), "images"
     log.info("illuminate: %d functions, one a plate and channel, by %s", len(groups), options.segment.engine)
@@ -74,13 +74,12 @@ def _groups(raw: Path, table: pd.DataFrame, smoothing: float) -> list[Group]:
     return groups
 
 
-def _check(name: str, values: "np.typing.NDArray[np.float32]") -> None:
-    """Refuse a function that images cannot be divided by."""
-    if values.ndim != 2 or not np.isfinite(values).all() or values.min() <= 0:
-        raise EngineError(
-            f"the illumination function {name} has shape {values.shape} and values from {values.min()} to "
-            f"{values.max()}: its images are black, or not grey; leave the channel or the plate out"
-        )
+def _usable(function: Function) -> NDArray[np.float32]:
+    """Return the values of a function that images can be divided by: ones where no image of the group has any light."""
+    if np.isfinite(function.values).all() and function.values.min() > 0:
+        return function.values
+    log.warning("%s: its images are black, so its illumination is taken for even", function.name)
+    return np.ones_like(function.values)
 
 
 def _draw(folder: Path, table: pd.DataFrame, pictures: Path) -> None:
