@@ -182,8 +182,8 @@ def test_a_stage_declares_the_parameters_it_reads(name: str) -> None:
 
 def test_every_parameter_is_used() -> None:
     text = "\n".join(p.read_text() for kind in ("stages", "commands") for p in (PACKAGE / kind).glob("*.py"))
-    # A recipe takes the section `train` whole, and picks its values by the names of the settings; profiles do alike.
-    whole = ("training/recipe", "training/settings", "profiling/build")
+    # A recipe takes the section `train` whole, and picks its values by the names of the settings; others do alike.
+    whole = ("training/recipe", "training/settings", "profiling/build", "segmentation/_engine")
     text += "".join((PACKAGE / f"{name}.py").read_text() for name in whole) + "".join(_given(m) for m in GIVE)
     for name, field in params.Params.model_fields.items():
         if name.endswith("_options"):

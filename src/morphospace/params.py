@@ -43,6 +43,7 @@ class Segment(Options):
     opening_radius: Annotated[int, Field(ge=0)]
     nuclei_correction: Positive
     cells_correction: Positive
+    log_transform: bool
     regularization: Annotated[float, Field(ge=0)]
     max_failed: Fraction
 

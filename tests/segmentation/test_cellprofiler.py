@@ -41,13 +41,13 @@ def functions(engine, groups, scratch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["propagation", "watershed"])
-def test_drawn_fields_have_identical_labels_and_bad_ones_stop_no_other(make, tmp_path, method):
+@pytest.mark.parametrize(("method", "log"), [("propagation", False), ("propagation", True), ("watershed", True)])
+def test_drawn_fields_have_identical_labels_and_bad_ones_stop_no_other(make, tmp_path, method, log):
     black = np.zeros((60, 70), np.uint8)
     bits = (np.indices((60, 70)).sum(0) // 9 % 2 * 200).astype(np.uint8)
     sets = [make(1), make(2), make(3, nuclei=black, cells=black), make(4, nuclei=bits, cells=bits), make(5)]
     sets[4].nuclei.write_bytes(sets[4].nuclei.read_bytes()[:3000])
-    real, twin = both(sets, Settings(method, 12, 60, 2), tmp_path)
+    real, twin = both(sets, Settings(method, 12, 60, 2, log_transform=log), tmp_path)
     assert real[1].labels.cells.max() > 5
     for engine in (real, twin):
         assert "P_3_dna.tif is even" in engine[3].error

@@ -40,7 +40,7 @@ def test_the_pipelines_hold_the_default_settings_already():
 
 
 def test_only_the_named_lines_change():
-    settings = Settings("watershed", 10, 40, 2, 0.5, 0.25, 0.1)
+    settings = Settings("watershed", 10, 40, 2, 0.5, 0.25, 0.1, True)
     new = changed(SEGMENT, _cppipe.segmentation(settings))
     lines = [b for a, b in zip(SEGMENT.splitlines(), new.splitlines(), strict=True) if a != b]
     assert [line.strip() for line in lines] == [
@@ -50,6 +50,7 @@ def test_only_the_named_lines_change():
         "Select the method to identify the secondary objects:Watershed - Image",
         "Regularization factor:0.1",
         "Threshold correction factor:0.25",
+        "Log transform before thresholding?:Yes",
     ]
 
 

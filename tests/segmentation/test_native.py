@@ -145,14 +145,14 @@ levels, sides, flags = st.integers(0, 300), st.integers(1, 24), st.booleans()
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(1, 65_535), levels, sides, sides, flags)
-def test_no_image_of_few_grey_levels_ends_in_anything_but_labels_or_a_reason(top, span, height, width, eight):
+@given(st.integers(1, 65_535), levels, sides, sides, flags, flags)
+def test_no_image_of_few_grey_levels_ends_in_anything_but_labels_or_a_reason(top, span, height, width, log, eight):
     rng = np.random.default_rng([top, span, height, width])
     top = min(top, 255) if eight else top
     stored = rng.integers(max(0, top - span), top + 1, (height, width))
     image = (stored / np.float32(255 if eight else 65_535)).astype(np.float32)
     image /= 1 + rng.random(dtype=np.float32)
-    chosen = Settings(min_diameter=3, max_diameter=20, opening_radius=span % 3)
+    chosen = Settings(min_diameter=3, max_diameter=20, opening_radius=span % 3, log_transform=log)
     reason = ""
     try:
         _images._refuse_even(Path("x.tif"), image, image, chosen.opening_radius)

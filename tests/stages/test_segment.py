@@ -8,6 +8,7 @@ import tifffile
 from morphospace import schema
 from morphospace.errors import EngineError, ParameterError
 from morphospace.imaging import packs
+from morphospace.segmentation import _rim
 
 
 def summary(run):
@@ -89,6 +90,38 @@ def test_an_even_image_set_is_dropped_by_name_and_leaves_the_others_alone(lit, v
     lit.setting("max_failed", 0.2)
     with pytest.raises(EngineError, match=r"1 of 4 image sets failed, more than segment\.max_failed 0\.2"):
         lit.segment()
+
+
+def test_a_threshold_that_cuts_the_rim_of_the_cells_is_said_in_one_line(lit, caplog, monkeypatch):
+    monkeypatch.setattr(_rim, "FEWEST", 8)
+    lit.segment()
+    assert summary(lit)["rim"]["cells"] > 8
+    assert summary(lit)["rim"]["advice"] == "none"
+    lit.setting("cells_channel", "Tubulin")
+    lit.segment()
+    cut = summary(lit)["rim"]
+    assert cut["cut_share"] > 0.5
+    assert cut["advice"] in caplog.text
+    assert "consider segment.log_transform: true" in cut["advice"]
+    lit.setting("log_transform", True)
+    lit.segment()
+    assert summary(lit)["log_transform"]
+    assert summary(lit)["rim"]["advice"] == "none"
+    assert summary(lit)["rim"]["cut_share"] < cut["cut_share"]
+
+
+def test_a_logarithm_that_floods_a_field_is_said_in_one_line(lit, caplog, monkeypatch):
+    monkeypatch.setattr(_rim, "floods", lambda stain, settings: True)
+    lit.setting("log_transform", True)
+    lit.segment()
+    assert "in 4 of the 4 fields with the fewest cells" in summary(lit)["rim"]["advice"]
+    assert summary(lit)["rim"]["advice"] in caplog.text
+
+
+def test_an_engine_without_that_threshold_gives_no_such_advice(lit):
+    lit.setting("engine", "plain")
+    lit.segment()
+    assert "rim" not in summary(lit)
 
 
 def test_too_many_failures_stop_the_stage_and_leave_nothing(lit):

@@ -46,7 +46,7 @@ def run(
     leaves it out, too. Fields are resampled, not nuclei.
     """
     options = params.load()
-    given = Settings(**options.segment.model_dump(include=set(Settings.__dataclass_fields__)))
+    given = Settings.among(options.segment.model_dump())
     chosen = {"min_diameter": min_diameter, "max_diameter": max_diameter, "opening_radius": opening_radius}
     chosen_values: dict[str, Any] = {k: v for k, v in chosen.items() if v is not None}
     settings = replace(given, **chosen_values, nuclei_correction=correction or given.nuclei_correction)

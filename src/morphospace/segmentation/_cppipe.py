@@ -83,6 +83,7 @@ def segmentation(settings: Settings) -> list[Change]:
         Change(secondary, "Select the method to identify the secondary objects", method),
         Change(secondary, "Threshold correction factor", repr(settings.cells_correction)),
         Change(secondary, "Regularization factor", repr(settings.regularization)),
+        Change(secondary, "Log transform before thresholding?", "Yes" if settings.log_transform else "No"),
     ]
     if settings.opening_radius:
         return [*changes, Change("Opening", "Structuring element", f"Disk,{settings.opening_radius}")]

@@ -8,15 +8,16 @@ An engine is a module with two functions::
 Both yield results as they are ready, in any order, and find what an interrupted run left in `scratch`. An engine that
 says ``FINDS_CELLS = False`` looks at no stain: it takes each field for one object, and there is nothing to compare.
 One that cannot read every greyscale TIFF that the project can has a third, ``unreadable(bits, compression, palette)``.
+One that says ``LOG_TRANSFORM = True`` obeys that setting.
 """
 
 import fcntl
 import logging
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -85,6 +86,12 @@ class Settings:
     nuclei_correction: float = 1.0
     cells_correction: float = 1.0
     regularization: float = 0.05
+    log_transform: bool = False  # threshold of the cells from the logarithm of their stain
+
+    @classmethod
+    def among(cls, values: Mapping[str, Any]) -> "Settings":
+        """Return the settings among the values of the section ``segment`` of ``params.yaml``."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def finds_cells(engine: ModuleType) -> bool:
@@ -108,6 +115,11 @@ def unreadable(engine: ModuleType, bits: int, compression: str, palette: bool) -
     """
     refuse = getattr(engine, "unreadable", None)
     return refuse(bits, compression, palette) if refuse else ("", "")
+
+
+def has_log_transform(engine: ModuleType) -> bool:
+    """Whether an engine can threshold the cell stain by its logarithm."""
+    return bool(getattr(engine, "LOG_TRANSFORM", False))
 
 
 @contextmanager

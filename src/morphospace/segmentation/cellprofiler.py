@@ -19,6 +19,7 @@ from morphospace.segmentation import _cppipe, _engine, _images, _program
 from morphospace.segmentation._engine import COMPARTMENTS, Function, Group, ImageSet, Labels, Outcome, Settings, narrow
 from morphospace.segmentation._program import Run
 
+LOG_TRANSFORM = True
 SHARD = 24  # image sets a process, at most: its memory grows by 5 MB each, and its start costs 2 seconds
 HOPELESS = 8  # failures in a row without one success, after which the program itself must be at fault
 # What LoadData of CellProfiler 4.2.8.1 was seen to read as we do, in strips and tiles; it fails on LZMA, ZSTD, LERC,

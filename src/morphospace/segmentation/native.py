@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from centrosome import cpmorphology, outline, propagate, smooth
+from centrosome import cpmorphology, filter, outline, propagate, smooth
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import filters, morphology, segmentation
@@ -23,6 +23,7 @@ Image = NDArray[np.float32]
 LabelImage = NDArray[Any]
 Mask = NDArray[np.bool_]
 
+LOG_TRANSFORM = True
 EIGHT = np.ones((3, 3), bool)  # neighbours, diagonals included
 NUCLEI_SMOOTHING = 1.0  # threshold smoothing scales of the thesis
 CELLS_SMOOTHING = 1.3488
@@ -126,6 +127,24 @@ def otsu(image: Image, classes: Literal[2, 3]) -> float:
         raise InputError(f"no threshold of {classes} classes: {' '.join(str(error).split())}") from None
 
 
+def log_otsu(image: Image) -> float:
+    """Return the lowest Otsu threshold of three classes of the logarithm, as a grey value (Threshold, log transform).
+
+    What is darker than 1/256 of the range counts as that bright, so that the logarithm has a bottom. The steps are
+    those of centrosome's `log_transform` under CellProfiler's numpy 1, where the bottom is summed in 64 bits.
+
+    Raises
+    ------
+    InputError
+        When there are fewer grey values than classes.
+    """
+    low, high = image.min(), image.max()
+    bottom = float(low) + float(high - low) / 256 + float(np.finfo(image.dtype).eps)
+    logs = np.log(np.maximum(image, image.dtype.type(bottom)))
+    least, most = logs.min(), logs.max()
+    return float(np.exp(otsu(filter.stretch(logs), 3) * float(most - least) + float(least)))
+
+
 def above(image: Image, threshold: float, smoothing: float) -> Mask:
     """Return where the lightly smoothed image reaches the threshold, itself bounded by 0 and 1 (Threshold)."""
     blurred = _gaussian(image, smoothing / 0.6744 / 2.0)
@@ -172,7 +191,7 @@ def grow_cells(image: Image, primary: Primary, settings: Settings) -> LabelImage
 
     Nuclei on the border were not accepted, but still claim their cells (IdentifySecondaryObjects).
     """
-    foreground = above(image, otsu(image, 3) * settings.cells_correction, CELLS_SMOOTHING)
+    foreground = cell_foreground(image, settings)
     on_border = np.isin(primary.found, border(primary.found))
     seeds = np.where((primary.accepted > 0) | on_border, primary.found, 0)
     if settings.method == "propagation":
@@ -182,6 +201,12 @@ def grow_cells(image: Image, primary: Primary, settings: Settings) -> LabelImage
     grown = cpmorphology.fill_labeled_holes(grown, mask=grown == 0)
     cells = _largest(primary.accepted, grown)[grown]
     return np.where(np.isin(cells, border(cells)), 0, cells)
+
+
+def cell_foreground(image: Image, settings: Settings) -> Mask:
+    """Return where a cell stain reaches its threshold, inside which cells grow."""
+    threshold = log_otsu(image) if settings.log_transform else otsu(image, 3)
+    return above(image, threshold * settings.cells_correction, CELLS_SMOOTHING)
 
 
 def _largest(values: LabelImage, labels: LabelImage) -> NDArray[Any]:

@@ -23,9 +23,17 @@ from morphospace.reporting import figures, overlays
 from morphospace.reporting.clock import clock
 from morphospace.schema import METADATA, OBJECT, OBJECT_KEY, PLATE, SITE, WELL, channels
 from morphospace.segmentation import _inputs
-from morphospace.segmentation._engine import COMPARTMENTS, Labels, Outcome, Settings, alone_in, finds_cells
+from morphospace.segmentation._engine import (
+    COMPARTMENTS,
+    Labels,
+    Outcome,
+    Settings,
+    alone_in,
+    finds_cells,
+    has_log_transform,
+)
 from morphospace.segmentation._measure import CELL, COLUMNS, NUCLEUS_AREA, measure
-from morphospace.stages import _doubts, _stains
+from morphospace.stages import _doubts, _rims, _stains
 
 SHOWN = 4  # fields drawn
 FAILED = [PLATE, WELL, SITE, "Reason"]  # columns of failed.csv
@@ -57,7 +65,7 @@ def run(
         # An engine that looks at no stain is given any, for the size of the field.
         stains = used if finds_cells(engine) else (channels(table)[0],) * 2
         good, unusable = _inputs.image_sets(raw, table, illumination, *stains)
-        settings = _settings(options)
+        settings = Settings.among(options.model_dump())
         key = files.fingerprint(options.engine, pipeline, asdict(settings), table.to_dict("list"), illumination)
         work = alone_in(files.scratch("segment", key))
         with work as scratch, closing(engine.segment(good, settings, pipeline, scratch, files.jobs())) as results:
@@ -72,24 +80,16 @@ def run(
         for name, found in (("stains", named), ("fields", fields)):
             tables.write_csv(found, folder / f"{name}.csv")
         audited = {"stains": _stains.counts(named), "fields": _doubts.counts(fields)}
+        if has_log_transform(engine):
+            audited["rim"] = _rims.advise(
+                raw, table, cells, failed, illumination, folder, options.cells_channel, settings
+            )
         files.write_json(metrics, _summary(options, table, cells, failed) | audited)
         _draw(raw, table, folder, cells, used_stains, pictures, _doubts.chosen(fields))
         _stains.draw(raw, table, options, named, pictures)
         _doubts.draw(fields, pictures)
         tally.items, tally.unit = len(table), "image sets"
     log.info("segment: %d cells in %d image sets, %d failed", len(cells), len(table), len(failed))
-
-
-def _settings(options: Segment) -> Settings:
-    return Settings(
-        method=options.method,
-        min_diameter=options.min_diameter,
-        max_diameter=options.max_diameter,
-        opening_radius=options.opening_radius,
-        nuclei_correction=options.nuclei_correction,
-        cells_correction=options.cells_correction,
-        regularization=options.regularization,
-    )
 
 
 def _pack(
@@ -164,6 +164,7 @@ def _summary(options: Segment, table: pd.DataFrame, cells: pd.DataFrame, failed:
     return {
         "engine": options.engine,
         "method": options.method,
+        "log_transform": options.log_transform,
         "image_sets": len(table),
         "failed": len(failed),
         "without_cells": int((per_field == 0).sum()),

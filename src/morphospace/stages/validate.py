@@ -72,8 +72,7 @@ def _segmented(
     raw: Path, drawn: pd.DataFrame, illumination: Path, objects: Path, segment: Segment
 ) -> dict[str, list[Labels | None]]:
     """Return the labels of the drawn image sets by engine; None where an engine failed."""
-    names = Settings.__dataclass_fields__.keys()
-    settings = Settings(**segment.model_dump(include=set(names)))
+    settings = Settings.among(segment.model_dump())
     good, _ = _inputs.image_sets(raw, drawn, illumination, segment.nuclei_channel, segment.cells_channel)
     found: dict[str, list[Labels | None]] = {segment.engine: [_stored(objects, row) for _, row in drawn.iterrows()]}
     for name in (TWIN, BASELINE):
