@@ -1,7 +1,7 @@
 # make repro: environments, then the whole pipeline. make test: environments, then the tests. make help: the rest.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-HEADLINE := S|S_low|S_high|S_legacy|S_median|S_pca|skill_pca|NSC|NSC_best_floor|NSC_lead|cost_spot
+HEADLINE := S|S_low|S_high|S_legacy|S_median|S_pca|skill_pca|NSC|NSC_lead|cost_spot
 MLFLOW_PORT ?= 5000
 .DEFAULT_GOAL := help
 

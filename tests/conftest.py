@@ -91,10 +91,12 @@ def _write_discs(root: Path) -> None:
     sides = sets.assign(Group=splitting.groups(sets, "well"), Split=list(_SIDES.values()))
     sides.to_csv(root / "data/splits.csv", index=False)
     certificate = {"by": "well", **splitting.verify(sides, table, "well")}
-    files.write_json(root / "reports/metrics/split.json", certificate)
+    files.write_json(root / "reports/records/split.json", {"dataset": "synthetic", **certificate})
     counts = {"cells": 22, "kept": 20, "too_large": 2, "empty": 0}
     channels = {"Actin": {}, "Tubulin": {}, "DNA": {}}
-    files.write_json(root / "reports/metrics/synthesize.json", {**counts, "size": 16, "channels": channels})
+    files.write_json(
+        root / "reports/records/synthesize.json", {"dataset": "synthetic", **counts, "size": 16, "channels": channels}
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -65,7 +65,7 @@ def test_distance_rises_with_dose_in_both_compounds_of_a_real_plate(
         paths = stages[name]["cmd"].replace("${dataset}", "folder").split()[2:]
         registry.load("stages", name).run(*map(Path, paths))
 
-    record = json.loads(Path("reports/metrics/dose.json").read_text())
+    record = json.loads(Path("reports/records/dose.json").read_text())
     assert (record["wells"], record["negative_controls"], record["positive_controls"]) == (96, 16, 8)
     table = pd.read_csv("data/dose.csv").set_index("compound")
     assert set(table.index) == {"wortmannin", "LY294002"}
@@ -74,6 +74,6 @@ def test_distance_rises_with_dose_in_both_compounds_of_a_real_plate(
     assert record["rising"] == 2
     assert record["ssmd_low"] > 0
     assert Path("reports/figures/dose/plate_1049.png").is_file()
-    meaning = json.loads(Path("reports/metrics/interpret.json").read_text())
+    meaning = json.loads(Path("reports/records/interpret.json").read_text())
     assert meaning["dose"]["latents"] >= 1
     assert schema.latent_names(16)[0] in pd.read_csv("data/meaning.csv")["latent"].to_numpy()

@@ -185,8 +185,8 @@ def test_a_killed_member_goes_on_and_ends_in_the_same_bytes(tiny: Checkout, tmp_
     out = tiny.dvc("exp", "run", "--temp", "-n", "resumed", *LONG)
     assert "resuming after epoch" in out.stdout + out.stderr
     tiny.dvc("exp", "apply", "resumed")
-    inputs = ("data/crops", "data/crops.parquet", "data/splits.csv", "reports/metrics/synthesize.json")
-    outputs = (tmp_path / name for name in ("models", "t.json", "train.json", "curves", "figures"))
+    inputs = ("data/crops", "data/crops.parquet", "data/splits.csv", "reports/records/synthesize.json")
+    outputs = (tmp_path / name for name in ("models", "t.json", "m.json", "train.json", "curves", "figures"))
     alone = {"MORPHOSPACE_SCRATCH": str(tmp_path / "scratch"), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     tiny.run("env", *(f"{k}={v}" for k, v in alone.items()), "PYTHONPATH=src", *TRAIN, *inputs, *map(str, outputs))
     for name in ("model.safetensors", "model.json"):

@@ -28,6 +28,7 @@ PLUMBING |= {
     "analyses",
     "spaces",
     "speeds",
+    "records",
 }  # of a search, and of machines: neither decides a result
 PLUMBING |= {"reasons", "words"}
 # May import what is to the right of it, and its own kind.
@@ -39,7 +40,7 @@ LAYERS = {
     "bottom": {"bottom"},
 }
 BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
-BOTTOM |= {"supervision", "tiffs", "wells", "places", "reasons", "words"}
+BOTTOM |= {"supervision", "tiffs", "wells", "places", "reasons", "words", "records"}
 # Methods that give libraries several parameters as plain values: who calls one reads them all.
 GIVE = [n for n, f in vars(params.Params).items() if inspect.isfunction(f) and not n.startswith(("_", "model_"))]
 GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}
@@ -174,7 +175,12 @@ def test_a_stage_declares_the_parameters_it_reads(name: str) -> None:
     declared = STAGES[name].get("params", [])
     text += "".join(_given(m).replace("self.", "options.") for m in GIVE if f"options.{m}(" in text)
     read = {f for f in params.Params.model_fields if re.search(rf"\boptions\.{f}\b", text)}
-    keys = {"validate_": ["validate"], "dataset_options": ["${dataset}"], "model_options": ["${model}"]}
+    keys = {
+        "data_set": ["dataset"],
+        "validate_": ["validate"],
+        "dataset_options": ["${dataset}"],
+        "model_options": ["${model}"],
+    }
     wanted = {k for f in read for k in keys.get(f, [f])}
     roots = {d.split(".")[0] for d in declared}
     assert wanted - roots == set(), "add these to params"

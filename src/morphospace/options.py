@@ -14,3 +14,8 @@ class Options(BaseModel):
     """A section of ``params.yaml``, or the options of a plug-in: no unknown key, no coercion of text to numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+    @property
+    def part(self) -> str:
+        """Which of the data of this kind, in a few words for titles; nothing where there is one only."""
+        return ""

@@ -183,7 +183,15 @@ class Budget(Options):
 
 
 class Params(Options):
-    """The whole of ``params.yaml``; `dataset_options` and `model_options` are validated by their plug-ins."""
+    """The whole of ``params.yaml``, and what its plug-ins make of it.
+
+    Attributes
+    ----------
+    data_set
+        What reports call the data: ``synthetic``, or ``folder: may/images``.
+    dataset_options, model_options
+        The sections of the chosen plug-ins, which validate them.
+    """
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     dataset: str
@@ -203,6 +211,7 @@ class Params(Options):
     moa: Moa
     budget: Budget
     tune: Space
+    data_set: str
     dataset_options: dict[str, Any]
     model_options: dict[str, Any]
 
@@ -273,15 +282,17 @@ def load(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | None = N
     for key, value in (changes or {}).items():
         *sections, last = key.split(".")
         functools.reduce(lambda section, name: section.setdefault(name, {}), sections, raw)[last] = value
-    _plug_in(raw, "datasets", "dataset")
+    chosen = _plug_in(raw, "datasets", "dataset")
     _plug_in(raw, "models", "model")
+    raw["data_set"] = f"{raw['dataset']}: {chosen.part}" if chosen.part else raw["dataset"]
     return registry.validated(Params, raw, "")
 
 
-def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str) -> None:
-    """Replace the sections named after plug-ins by the validated options of the chosen one."""
+def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str) -> Options:
+    """Replace the sections named after plug-ins by the validated options of the chosen one, and return these."""
     sections = {name: raw.pop(name) for name in registry.names(kind) if name in raw}
     chosen = str(raw.get(key))
     module = registry.load(kind, chosen)
-    options = registry.validated(module.Options, sections.get(chosen) or {}, f"{chosen}.")
+    options: Options = registry.validated(module.Options, sections.get(chosen) or {}, f"{chosen}.")
     raw[f"{key}_options"] = options.model_dump()
+    return options

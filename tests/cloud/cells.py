@@ -29,4 +29,4 @@ of = {"B00": "train", "B01": "train", "B02": "train", "B03": "validation", "B04"
 sides[schema.SPLIT] = sides[schema.WELL].map(of)
 sides.to_csv(data / "splits.csv", index=False)
 said = {"channels": {"Actin": {}, "DNA": {}}, "size": SIZE}
-files.write_json(Path("reports/metrics/synthesize.json"), said)
+files.write_json(Path("reports/records/synthesize.json"), said)

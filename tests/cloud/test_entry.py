@@ -156,7 +156,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory, s3: Server) -> Machine:
         "cells": {
             "cmd": "env PYTHONPATH=src python cells.py",
             "outs": OUTPUTS,
-            "metrics": [{"reports/metrics/synthesize.json": {"cache": False}}],
+            "metrics": [{"reports/records/synthesize.json": {"cache": False}}],
         },
         "train": pipeline["stages"]["train"],
     }

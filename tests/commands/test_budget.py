@@ -28,12 +28,18 @@ RATES |= {"floors": [0.02], "fit": [0.001], "fit_once": [7.0]}
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, the numbers of a run, and no data."""
     folder = tmp_path / "repo"
-    (folder / "reports" / "metrics").mkdir(parents=True)
+    (folder / "reports" / "records").mkdir(parents=True)
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / "params.yaml", folder)
-    index = {"image_sets": 10, "plates": 1, "channels": ["A", "B", "C"], "images": {"height": 512, "width": 640}}
-    (folder / "reports" / "metrics" / "index.json").write_text(json.dumps(index))
-    (folder / "reports" / "metrics" / "synthesize.json").write_text('{"kept": 100}')
+    index = {
+        "dataset": "synthetic",
+        "image_sets": 10,
+        "plates": 1,
+        "channels": ["A", "B", "C"],
+        "images": {"height": 512, "width": 640},
+    }
+    (folder / "reports" / "records" / "index.json").write_text(json.dumps(index))
+    (folder / "reports" / "records" / "synthesize.json").write_text('{"dataset": "synthetic", "kept": 100}')
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MORPHOSPACE_JOBS", "2")
     monkeypatch.setenv("COLUMNS", "200")
@@ -159,10 +165,17 @@ def test_a_benchmark_of_another_format_is_refused(text: str) -> None:
 
 
 def test_without_data_the_size_is_that_of_the_parameters() -> None:
-    shutil.rmtree("reports/metrics")
+    shutil.rmtree("reports/records")
     assert budget._size([], params.load(), None, None)[:3] == (1320, 6, 250783)
     size = budget._size([], params.load(), 10, 5)
     assert (size.fields, size.cells, size.train + size.validation + size.test) == (5, 10, 10)
+
+
+def test_the_size_of_another_data_set_is_not_taken_for_that_of_this_one() -> None:
+    for name in ("index", "synthesize"):
+        path = Path(f"reports/records/{name}.json")
+        path.write_text(path.read_text().replace("synthetic", "folder: may/images"))
+    assert budget._size([], params.load(), None, None)[:3] == (1320, 6, 250783)
 
 
 def test_a_grid_that_changes_the_size_of_the_data_needs_to_say_it() -> None:
@@ -261,7 +274,7 @@ def test_a_cap_that_is_no_amount_is_refused(text: str) -> None:
         budget.run(cap=text)
 
 
-SUMS = {"hours": 0.5, "cost_spot": 0.9, "cost_on_demand": 1.65, "machine": "p3.2xlarge"}
+SUMS = {"dataset": "synthetic", "hours": 0.5, "cost_spot": 0.9, "cost_on_demand": 1.65, "machine": "p3.2xlarge"}
 PREDICTED = {"predicted_member": "z_dim=75", "predicted_hours": 1.0, "predicted_hours_low": 0.5}
 PREDICTED |= {"predicted_hours_high": 2.0, "predicted_actual_hours": 0.5, "predicted_ratio": 0.5}
 
@@ -269,17 +282,17 @@ PREDICTED |= {"predicted_hours_high": 2.0, "predicted_actual_hours": 0.5, "predi
 def test_without_options_the_last_run_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     budget.run()
     assert "Nothing has run yet: `dvc repro`" in capsys.readouterr().out
-    Path("reports/metrics/budget.json").write_text(json.dumps(SUMS))
+    Path("reports/records/budget.json").write_text(json.dumps(SUMS))
     Path("data").mkdir()
     Path("data/budget.csv").write_text("stage,seconds,gb_written,cost_spot\ntrain,1800,0.1,0.9\n")
     budget.run()
     said = " ".join(capsys.readouterr().out.split())
-    assert "The last run: 30 min, 0.90 EUR spot, 1.65 on demand, at the prices of p3.2xlarge." in said
+    assert "The last run, on synthetic: 30 min, 0.90 EUR spot, 1.65 on demand, at the prices of p3.2xlarge." in said
     assert "Nothing is planned" in said
     Path("reports/plan.json").write_text('{"plan": {"members": []}}')
     budget.run()
     assert "no run beside it yet" in capsys.readouterr().out
-    Path("reports/metrics/budget.json").write_text(json.dumps(SUMS | PREDICTED | {"predicted_differs": "nothing"}))
+    Path("reports/records/budget.json").write_text(json.dumps(SUMS | PREDICTED | {"predicted_differs": "nothing"}))
     Path("data/budget.csv").write_text(
         "stage,seconds,gb_written,cost_spot,predicted_seconds\ntrain,1800,0.1,0.9,3600\nsplit,1,0,0,\n"
     )
@@ -403,7 +416,7 @@ def test_training_takes_about_what_was_predicted(
         values["train"] |= {"epochs": epochs, "patience": 0, "pictures": 1}
         Path("params.yaml").write_text(yaml.safe_dump(values))
         inputs = ("crops", "crops.parquet", "splits.csv", "synthesize.json")
-        train.run(*map(Path, (*inputs, "models", "t.json", "train.json", "curves", "training")))
+        train.run(*map(Path, (*inputs, "models", "t.json", "m.json", "train.json", "curves", "training")))
         return float(files.read_json(Path("t.json"))["seconds"])
 
     speed = _shapes.speed(_small(16, 35, 64), 1, 1, 4)

@@ -23,7 +23,7 @@ def test_the_scores_are_those_of_the_stage(fetched: Path, trained: Path, capsys:
     found = pd.read_csv("reconstructions/scores.csv")
     assert len(found) == 20
     test = found[found[schema.CROP_FILE].str.contains("_B04_|_B05_")]
-    record = json.loads((trained / "reports/metrics/similarity.json").read_text())
+    record = json.loads((trained / "reports/records/similarity.json").read_text())
     assert test["S"].mean() == pytest.approx(record["S"], abs=1e-6)
     assert test["mse"].mean() == pytest.approx(record["mse"], abs=1e-6)
     assert test["S_inside"].mean() == pytest.approx(record["S_inside"], abs=1e-6)

@@ -85,5 +85,5 @@ class Checkout:
         self.run("git", "commit", "-q", "-m", "state")
 
     def metrics(self, name: str) -> dict[str, float]:
-        values: dict[str, float] = json.loads((self.folder / "reports" / "metrics" / f"{name}.json").read_text())
+        values: dict[str, float] = json.loads((self.folder / "reports" / "records" / f"{name}.json").read_text())
         return values

@@ -41,7 +41,7 @@ class Plates:
     def _run(self) -> None:
         synthesize.run(*(self.root / p for p in (
             "raw", "image_sets.csv", "illumination", "objects", "crops", "crops.parquet", "timings.json",
-            "metrics.json", "figures")))  # fmt: skip
+            "few.json", "metrics.json", "figures")))  # fmt: skip
 
     def table(self) -> pd.DataFrame:
         return pd.read_parquet(self.root / "crops.parquet")

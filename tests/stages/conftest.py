@@ -44,11 +44,19 @@ class Drawn:
         illuminate.run(self.raw, *(self.root / p for p in paths))
 
     def segment(self) -> None:
-        paths = ("image_sets.csv", "illumination", PIPELINES / "segment.cppipe", "objects", "t.json", "segment.json")
+        paths = (
+            "image_sets.csv",
+            "illumination",
+            PIPELINES / "segment.cppipe",
+            "objects",
+            "t.json",
+            "m.json",
+            "segment.json",
+        )
         segment.run(self.raw, *(self.root / p for p in (*paths, "figures/segmentation")))
 
     def validate(self) -> None:
-        paths = ("image_sets.csv", "illumination", "objects", "t.json", "validate.json")
+        paths = ("image_sets.csv", "illumination", "objects", "t.json", "m.json", "validate.json")
         validate.run(self.raw, *(self.root / p for p in paths))
 
     def images(self, channel: str) -> list[Path]:
@@ -76,7 +84,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "raw").mkdir()
         synthetic.fetch(root / "raw", 1, plates=1, wells=2, sites=2, height=256, width=320, cells=12)
         index.run(
-            root / "raw", *(root / p for p in ("image_sets.csv", "dropped.csv", "same.csv", "t.json", "index.json"))
+            root / "raw",
+            *(root / p for p in ("image_sets.csv", "dropped.csv", "same.csv", "t.json", "m.json", "index.json")),
         )
     return root
 

@@ -34,7 +34,7 @@ def test_table_metrics_and_figures_are_written_and_repeat(here: Path) -> None:
         _timing(here / "timings", stage, seconds, items)
     (here / "timings" / ".gitignore").write_text("/fetch.json\n")
     Path("index.json").write_text('{"images": {"height": 1024, "width": 1280}}')
-    outputs = [Path("budget.csv"), Path("budget.json"), Path("figures")]
+    outputs = [Path("budget.csv"), Path("metrics.json"), Path("budget.json"), Path("figures")]
     budget.run(*INPUTS, *outputs)
     first = [p.read_bytes() for o in outputs for p in (sorted(o.iterdir()) if o.is_dir() else [o])]
     budget.run(*INPUTS, *outputs)
@@ -50,13 +50,13 @@ def test_table_metrics_and_figures_are_written_and_repeat(here: Path) -> None:
 def test_a_folder_without_timings_is_refused(here: Path) -> None:
     (here / "timings").mkdir()
     with pytest.raises(InputError, match="timings holds no timing"):
-        budget.run(*INPUTS, Path("a.csv"), Path("a.json"), Path("figures"))
+        budget.run(*INPUTS, Path("a.csv"), Path("m.json"), Path("a.json"), Path("figures"))
 
 
 def test_varying_sizes_of_fields_count_as_alike(here: Path) -> None:
     _timing(here / "timings", "index", 2.0, 1)
     Path("index.json").write_text('{"images": {}}')
-    budget.run(*INPUTS, Path("budget.csv"), Path("budget.json"), Path("figures"))
+    budget.run(*INPUTS, Path("budget.csv"), Path("metrics.json"), Path("budget.json"), Path("figures"))
     assert json.loads(Path("budget.json").read_text())["thesis_20_epochs_hours"] == pytest.approx(1320 * 2 / 3600)
 
 
@@ -68,7 +68,7 @@ def test_a_plan_stands_beside_what_the_run_took(here: Path) -> None:
     before = {"parameters": {}, "seconds": {"index": [4, 4, 4], "start": [9, 9, 9]}}
     plan = {"members": [member], "shared": [before], "processor": "x", "device": "cpu", "size": {"fields": 10}}
     Path("plan.json").write_text(json.dumps({"plan": plan | {"size": {"fields": 10, "cells": 100}}}))
-    budget.run(*INPUTS, Path("budget.csv"), Path("budget.json"), Path("figures"))
+    budget.run(*INPUTS, Path("budget.csv"), Path("metrics.json"), Path("budget.json"), Path("figures"))
     table = pd.read_csv("budget.csv").set_index("stage")
     assert list(table["predicted_seconds"]) == [4, 100, 1]
     assert table.loc["train", ["predicted_low", "predicted_high"]].tolist() == [80, 120]
@@ -86,4 +86,4 @@ def test_a_plan_that_is_not_there_is_named(here: Path) -> None:
     Path("index.json").write_text('{"images": {}}')
     Path("plan.json").unlink()
     with pytest.raises(InputError, match=r"plan\.json is missing"):
-        budget.run(*INPUTS, Path("budget.csv"), Path("budget.json"), Path("figures"))
+        budget.run(*INPUTS, Path("budget.csv"), Path("metrics.json"), Path("budget.json"), Path("figures"))

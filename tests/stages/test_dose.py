@@ -16,7 +16,7 @@ from morphospace.metrics import dose as metric
 from morphospace.stages import dose
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("profiles", "dose.csv", "distances.csv", "times.json", "dose.json", "figures")
+NAMES = ("profiles", "dose.csv", "distances.csv", "times.json", "metrics.json", "dose.json", "figures")
 Run = Callable[[pd.DataFrame], dict[str, Any]]
 
 

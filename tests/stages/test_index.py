@@ -24,7 +24,7 @@ FOLDER = {
     "metadata": "",
     "plate": "",
 }
-OUT = [Path(n) for n in ("image_sets.csv", "dropped.csv", "identical.csv", "index.json", "metrics.json")]
+OUT = [Path(n) for n in ("image_sets.csv", "dropped.csv", "identical.csv", "index.json", "few.json", "metrics.json")]
 
 
 def _params(folder: dict[str, Any], max_dropped: float, engine: str = "cellprofiler") -> None:
@@ -55,7 +55,7 @@ def plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _run() -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     index.run(Path("raw"), *OUT)
     dropped = pd.read_csv("dropped.csv", dtype=str, keep_default_na=False)
-    return tables.read_image_sets(OUT[0]), dropped, json.loads(OUT[4].read_text())
+    return tables.read_image_sets(OUT[0]), dropped, json.loads(OUT[5].read_text())
 
 
 def test_a_sound_plate_is_listed_whole_with_digests(plate: Path) -> None:
@@ -69,9 +69,9 @@ def test_a_sound_plate_is_listed_whole_with_digests(plate: Path) -> None:
 
 def test_the_same_images_give_the_same_bytes(plate: Path) -> None:
     _run()
-    first = [p.read_bytes() for p in (OUT[0], OUT[1], OUT[2], OUT[4])]
+    first = [p.read_bytes() for p in (OUT[0], OUT[1], OUT[2], OUT[5])]
     _run()
-    assert first == [p.read_bytes() for p in (OUT[0], OUT[1], OUT[2], OUT[4])]
+    assert first == [p.read_bytes() for p in (OUT[0], OUT[1], OUT[2], OUT[5])]
 
 
 def _truncate(path: Path) -> None:

@@ -18,7 +18,17 @@ from morphospace.metrics import properties
 from morphospace.stages import interpret
 from morphospace.training import embedding
 
-NAMES = ("crops", "crops.parquet", "embeddings.parquet", "models", "out.csv", "times.json", "out.json", "figures")
+NAMES = (
+    "crops",
+    "crops.parquet",
+    "embeddings.parquet",
+    "models",
+    "out.csv",
+    "times.json",
+    "metrics.json",
+    "out.json",
+    "figures",
+)
 CELLS = 7  # a well
 Run = Callable[[], dict[str, Any]]
 

@@ -19,7 +19,17 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(root: Path) -> dict[str, object]:
-    names = ("profiles", "crops", "crops.parquet", "splits.csv", "synthesize.json", "moa.csv", "t.json", "moa.json")
+    names = (
+        "profiles",
+        "crops",
+        "crops.parquet",
+        "splits.csv",
+        "synthesize.json",
+        "moa.csv",
+        "t.json",
+        "m.json",
+        "moa.json",
+    )
     moa.run(*(root / n for n in names), root / "figures/moa")
     found: dict[str, object] = files.read_json(root / "moa.json")
     return found

@@ -30,14 +30,14 @@ def root(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     shutil.copytree(trained / "data/crops", tmp_path / "data/crops")
     shutil.copy(trained / "data/splits.csv", tmp_path / "data")
-    (tmp_path / "reports/metrics").mkdir(parents=True)
-    shutil.copy(trained / "reports/metrics/synthesize.json", tmp_path / "reports/metrics")
+    (tmp_path / "reports/records").mkdir(parents=True)
+    shutil.copy(trained / "reports/records/synthesize.json", tmp_path / "reports/records")
     table = pd.read_parquet(trained / "data/crops.parquet")
     number = table[schema.OBJECT] % 4
     table[schema.COMPOUND], table[schema.MOA] = number.map("compound {}".format), (number % 2).map("moa {}".format)
     table.to_parquet(tmp_path / "data/crops.parquet")
     proved = splitting.verify(splitting.read(tmp_path / "data/splits.csv"), table, "well")
-    files.write_json(tmp_path / "reports/metrics/split.json", {"by": "well", **proved})
+    files.write_json(tmp_path / "reports/records/split.json", {"by": "well", **proved})
     shutil.copy(trained / "params.yaml", tmp_path)
     return tmp_path
 
@@ -55,7 +55,7 @@ def _run(root: Path, *names: str) -> None:
 
 
 def _metrics(root: Path, name: str) -> dict[str, Any]:
-    return dict(json.loads((root / f"reports/metrics/{name}.json").read_text()))
+    return dict(json.loads((root / f"reports/records/{name}.json").read_text()))
 
 
 def _pictures(root: Path, name: str) -> set[str]:

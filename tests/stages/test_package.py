@@ -47,12 +47,12 @@ def test_it_holds_the_weights_byte_by_byte_the_facts_a_card_and_a_picture(root: 
     plain = json.loads((root / "data/models/model.json").read_text())
     assert {**facts, "provenance": {}} == plain
     assert facts["data"] == files.fingerprint(*(root / "data" / n for n in ("crops", "crops.parquet", "splits.csv")))
-    assert facts["provenance"]["similarity"] == json.loads((root / "reports/metrics/similarity.json").read_text())
+    assert facts["provenance"]["similarity"] == json.loads((root / "reports/records/similarity.json").read_text())
 
 
 def test_equal_inputs_give_equal_bytes_whatever_the_time_and_the_speed(root: Path) -> None:
     before = _package(root)
-    _change(root / "reports/metrics/train.json", images_per_second=1.0)
+    _change(root / "reports/records/train.json", images_per_second=1.0)
     assert _package(root) == before
 
 
@@ -63,7 +63,7 @@ def test_the_run_of_the_training_gets_the_scores_and_the_card(root: Path, monkey
     run.end("FINISHED")
     card = _package(root)["README.md"]
     found = run.store.client.get_run(run.run_id)
-    scores = json.loads((root / "reports/metrics/similarity.json").read_text())
+    scores = json.loads((root / "reports/records/similarity.json").read_text())
     numbers = {f"similarity/{k}": v for k, v in scores.items() if isinstance(v, float)}
     assert numbers.items() <= found.data.metrics.items()
     assert (Path(found.info.artifact_uri.removeprefix("file://")) / "README.md").read_bytes() == card
@@ -76,9 +76,9 @@ def test_the_model_of_the_package_is_the_model_of_the_run(root: Path) -> None:
 
 
 def test_the_card_says_who_wins_first_then_what_a_user_must_know(root: Path) -> None:
-    _change(root / "reports/metrics/similarity.json", S=0.96)  # above the trivial floors, below PCA
+    _change(root / "reports/records/similarity.json", S=0.96)  # above the trivial floors, below PCA
     text = _package(root)["README.md"].decode()
-    found = json.loads((root / "reports/metrics/similarity.json").read_text())
+    found = json.loads((root / "reports/records/similarity.json").read_text())
     assert text.startswith("# PCA-4 wins over conv\\_vae: similarity S = 0.9600")
     facts = json.loads((root / "data/package/model.json").read_text())
     for said in (
@@ -121,7 +121,7 @@ def test_a_model_of_an_older_format_is_refused_and_what_to_do_is_said(root: Path
 
 def test_scores_that_could_not_be_given_are_said_to_be_missing(root: Path) -> None:
     absent = dict.fromkeys(("S_low", "S_high", "skill_pca_low", "skill_pca_high", "mse_black"))
-    _change(root / "reports/metrics/similarity.json", S=0.96, **absent)
+    _change(root / "reports/records/similarity.json", S=0.96, **absent)
     text = _package(root)["README.md"].decode()
     assert text.startswith("# conv\\_vae against PCA-4 is undecided")
     row = next(line for line in text.splitlines() if line.startswith("| an all-black picture"))
@@ -129,16 +129,16 @@ def test_scores_that_could_not_be_given_are_said_to_be_missing(root: Path) -> No
 
 
 def test_a_model_below_a_picture_that_knows_nothing_is_said_to_be_so(root: Path) -> None:
-    _change(root / "reports/metrics/similarity.json", S=0.5)
+    _change(root / "reports/records/similarity.json", S=0.5)
     assert _package(root)["README.md"].decode().startswith("# conv\\_vae is no better than the median image")
 
 
 def test_crops_of_another_run_and_metrics_that_are_none_are_refused(root: Path) -> None:
-    _change(root / "reports/metrics/synthesize.json", size=32)
+    _change(root / "reports/records/synthesize.json", size=32)
     with pytest.raises(InputError, match=r"knows tiles of \['Actin', .*16 px, the crops are .*32"):
         _package(root)
-    (root / "reports/metrics/synthesize.json").write_text("[]")
-    with pytest.raises(InputError, match=r"synthesize\.json holds no metrics"):
+    (root / "reports/records/synthesize.json").write_text("[]")
+    with pytest.raises(InputError, match=r"synthesize\.json does not name its data set"):
         _package(root)
 
 
@@ -174,7 +174,7 @@ def test_the_weights_are_what_training_kept(root: Path) -> None:
 
 def test_the_card_of_a_model_of_chunks_speaks_of_squares_and_of_their_images_scale(root: Path) -> None:
     counts = {"cells": 30, "kept": 20, "too_large": 0, "empty": 0, "too_dark": 4, "too_bright": 6, "stride": 8}
-    _change(root / "reports/metrics/synthesize.json", **counts)
+    _change(root / "reports/records/synthesize.json", **counts)
     given = yaml.safe_load((root / "params.yaml").read_text())
     given["synthesize"] |= {"stride": 8, "scaling": "positive"}
     given["segment"]["engine"] = "field"
@@ -189,7 +189,7 @@ def test_the_card_of_a_model_of_chunks_speaks_of_squares_and_of_their_images_sca
 
 
 def test_the_card_says_which_cells_the_mean_left_out(root: Path) -> None:
-    _change(root / "reports/metrics/synthesize.json", too_dark=2, too_bright=0)
+    _change(root / "reports/records/synthesize.json", too_dark=2, too_bright=0)
     assert "20 were kept; 2 are larger and were left out. Left out by their mean: 2 too dark." in (
         _package(root)["README.md"].decode()
     )

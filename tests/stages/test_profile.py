@@ -16,7 +16,7 @@ from morphospace.profiling.build import Settings, build
 from morphospace.stages import profile
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUTS = ("profiles", "t.json", "profile.json", "figures")
+OUTPUTS = ("profiles", "t.json", "metrics.json", "profile.json", "figures")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ PATHS = [
         "data/similarity.csv",
         "data/budget.csv",
         "data/dose.csv",
-        "reports/metrics",
+        "reports/records",
         "reports/curves",
         "reports/figures",
         "reports/report.html",
@@ -52,10 +52,20 @@ def _fill() -> None:
         "test,all,all,model,S,0.9,0.8,0.95,10,2\ntest,all,all,pca,S,0.95,0.9,0.97,10,2\n"
         f'test,inside,all,model,S,0.5,,,10,2\ntest,inside,"{HOSTILE}",model,S,0.6,,,10,2\n'
     )
-    metrics = {"S": 0.9, "S_low": 0.8, "S_high": 0.95, "S_pca": 0.95, "pca_k": 75, "S_black": 0.7}
+    metrics = {
+        "dataset": "synthetic",
+        "S": 0.9,
+        "S_low": 0.8,
+        "S_high": 0.95,
+        "S_pca": 0.95,
+        "pca_k": 75,
+        "S_black": 0.7,
+    }
     metrics |= {"skill_pca": -1, "skill_pca_low": -2, "skill_pca_high": -0.5, "n_cells_test": 10, "n_groups_test": 2}
-    Path("reports/metrics/similarity.json").write_text(json.dumps(metrics))
-    Path("reports/metrics/segment.json").write_text(json.dumps({"plates": {HOSTILE: {"cells": 3}}}))
+    Path("reports/records/similarity.json").write_text(json.dumps(metrics))
+    Path("reports/records/segment.json").write_text(
+        json.dumps({"dataset": "synthetic", "plates": {HOSTILE: {"cells": 3}}})
+    )
     Path("reports/curves/history.csv").write_text("epoch,train_loss,validation_loss\n1,5,6\n2,4,5\n")
     for folder, name in [("similarity", "random"), ("segmentation", "P1_<b>_1"), ("odd", "thing")]:
         Path("reports/figures", folder).mkdir()

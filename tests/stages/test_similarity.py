@@ -22,7 +22,18 @@ from morphospace.training import embedding
 
 SIZE = 16
 CHANNELS = ["Actin", "DNA"]
-NAMES = ("crops", "crops.parquet", "splits.csv", "split.json", "models", "out.csv", "times.json", "out.json", "figures")
+NAMES = (
+    "crops",
+    "crops.parquet",
+    "splits.csv",
+    "split.json",
+    "models",
+    "out.csv",
+    "times.json",
+    "metrics.json",
+    "out.json",
+    "figures",
+)
 SIDES = ["train", "train", "validation", "test", "test"]
 
 
@@ -82,7 +93,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(sides: list[str] = SIDES, pca_cells: int = 100, written: bool = False, **kinds: bool) -> Any:
         chosen = Similarity(pca_cells=pca_cells, bootstrap=100, confidence=0.95)
         monkeypatch.setattr(similarity, "SHOWN", 2)
-        monkeypatch.setattr(params, "load", lambda: SimpleNamespace(seed=1, similarity=chosen))
+        monkeypatch.setattr(params, "load", lambda: SimpleNamespace(seed=1, data_set="drawn", similarity=chosen))
         if not written:
             _write(tmp_path, sides, kinds.get("dark", False))
             _model(tmp_path, kinds.get("broken", False))

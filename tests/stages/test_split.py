@@ -12,7 +12,7 @@ from morphospace import params, schema, splitting, tables
 from morphospace.errors import InputError, LeakError, SchemaError
 from morphospace.stages import split
 
-PATHS = ("crops.parquet", "identical.csv", "splits.csv", "timings.json", "split.json")
+PATHS = ("crops.parquet", "identical.csv", "splits.csv", "timings.json", "metrics.json", "split.json")
 
 
 def crops(wells: int = 12) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         table: pd.DataFrame, identical: pd.DataFrame | None = None, **options: Any
     ) -> tuple[pd.DataFrame, dict[str, Any]]:
         values = {"by": "well", "stratify": "moa", "train": 0.6, "validation": 0.2, "test": 0.2} | options
-        chosen = SimpleNamespace(seed=1, split=params.Split.model_validate(values))
+        chosen = SimpleNamespace(seed=1, data_set="drawn", split=params.Split.model_validate(values))
         monkeypatch.setattr(params, "load", lambda: chosen)
         table.to_parquet(tmp_path / "crops.parquet")
         (pd.DataFrame(columns=tables.IDENTICAL) if identical is None else identical).to_csv(
@@ -50,7 +50,7 @@ def test_only_image_sets_with_kept_crops_take_part_and_their_cells_are_counted(r
     assert len(splits) == 11
     assert "A12" not in set(splits[schema.WELL])
     assert sum(certificate["cells"].values()) == 33
-    keys = ["by", "stratify", "asked", "required", "groups", "cells", "levels", "notes", "identical_pictures"]
+    keys = ["dataset", "by", "stratify", "asked", "required", "groups", "cells", "levels", "notes", "identical_pictures"]
     assert list(certificate) == keys
     assert certificate["identical_pictures"] == 0
     assert certificate["asked"] == {"train": 0.6, "validation": 0.2, "test": 0.2}

@@ -44,7 +44,7 @@ class Tissue:
             registry.load("stages", name).run(*where)
 
     def metrics(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.root / f"reports/metrics/{name}.json").read_text())
+        found: dict[str, Any] = json.loads((self.root / f"reports/records/{name}.json").read_text())
         return found
 
     def table(self) -> pd.DataFrame:

@@ -31,11 +31,22 @@ TRAIN = (
     "synthesize.json",
     "models",
     "t.json",
+    "metrics.json",
     "train.json",
     "curves",
     "training",
 )
-EMBED = ("crops", "crops.parquet", "splits.csv", "models", "embeddings.parquet", "t.json", "latent.json", "latent")
+EMBED = (
+    "crops",
+    "crops.parquet",
+    "splits.csv",
+    "models",
+    "embeddings.parquet",
+    "t.json",
+    "m.json",
+    "latent.json",
+    "latent",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -310,8 +321,9 @@ def test_the_cap_stops_the_queue_and_its_other_member_waits(root: Path, monkeypa
         "cmd": f"{sys.executable} -m morphospace stage train {' '.join(TRAIN)}",
         "params": ["z_dim"],
         "deps": list(TRAIN[:4]),
-        "outs": [*TRAIN[4:6], *TRAIN[7:]],
+        "outs": [*TRAIN[4:6], *TRAIN[8:]],
         "metrics": [{TRAIN[6]: {"cache": False}}],
+        "plots": [{TRAIN[7]: {"cache": False}}],
     }
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}))
     Path(".gitignore").write_text("/scratch\n/mlflow.db\n")

@@ -79,20 +79,21 @@ def notes(
     yield f"Not counted: {planning.NOT_COUNTED}."
 
 
-def show_run(console: Console, table: Path, metrics: Path, plan_file: Path, currency: str) -> None:
+def show_run(console: Console, table: Path, record: Path, plan_file: Path, currency: str) -> None:
     """Show what the last run cost, and what was predicted; say so when nothing has run or nothing is planned."""
-    sums = files.read_json(metrics) if metrics.is_file() else {}
+    sums = files.read_json(record) if record.is_file() else {}
     if table.is_file():
         console.print(
             _stages(tables.read_csv(table, {"stage", "unit", "device", "machine"}.__contains__, "budget"), currency)
         )
     if sums:
         took = span(Range(*[HOUR * float(sums["hours"])] * 3))
+        said = f"The last run, on {sums['dataset']}: {took}"
         if sums.get("cost_spot") is None:
-            console.print(f"The last run: {took}; no cost: {reasons.of(sums, 'cost_spot') or 'not measured'}.")
+            console.print(f"{said}; no cost: {reasons.of(sums, 'cost_spot') or 'not measured'}.")
         else:
             console.print(
-                f"The last run: {took}, {money(float(sums['cost_spot']))} {currency} spot, "
+                f"{said}, {money(float(sums['cost_spot']))} {currency} spot, "
                 f"{money(float(sums['cost_on_demand']))} on demand, at the prices of {sums['machine']}."
             )
     else:

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from morphospace import files, params, places, speeds, spending
+from morphospace import files, params, places, records, speeds, spending
 from morphospace.commands import _grid, _prices, _tables
 from morphospace.errors import InputError, ParameterError
 from morphospace.reporting import plan as planning
 from morphospace.words import count
 
 PLAN = Path("reports/plan.json")
-METRICS = Path("reports/metrics")
+RECORDS = Path("reports/records")
 BBBC021 = {"height": 1024, "width": 1280}  # px (000-01)
 BBBC021_SITES = 240  # fields a plate
 BUSY = 0.5  # processes a core that others run, from which on a benchmark is said to be disturbed
@@ -74,13 +74,13 @@ def run(
             forecast = _forecast(members, plates, size, found, threads, workers)
             _plan(console, forecast, size, found, threads, listed, name, settings or [], options.storage_gb_month)
     elif cap is None:
-        _tables.show_run(console, Path("data/budget.csv"), METRICS / "budget.json", PLAN, options.currency)
+        _tables.show_run(console, Path("data/budget.csv"), RECORDS / "budget.json", PLAN, options.currency)
     console.print(_tables.cap_line(spending.cap()))
 
 
 def _size(settings: list[str], options: params.Params, cells: int | None, fields: int | None) -> planning.Size:
     """Return how much data: what is given, else what the last run had, else `budget.cells` and `budget.fields`."""
-    index, synthesis = (_metrics(name) for name in ("index", "synthesize"))
+    index, synthesis = (_record(name, options) for name in ("index", "synthesize"))
     sections = (f"{options.dataset}.", "dataset=", "index.", "synthesize.size")
     if any(s.startswith(sections) for s in settings) and (cells is None or fields is None):
         raise ParameterError("-S changes how much data there are; say how much with --cells and --fields")
@@ -94,15 +94,16 @@ def _size(settings: list[str], options: params.Params, cells: int | None, fields
     return planning.Size(fields, plates, cells, train, validation, cells - train - validation)
 
 
-def _metrics(name: str) -> dict[str, Any]:
-    path = METRICS / f"{name}.json"
+def _record(name: str, options: params.Params) -> dict[str, Any]:
+    """Return what a stage found in the last run, or nothing where that was on another data set."""
+    path = RECORDS / f"{name}.json"
     found = files.read_json(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and found.get(records.DATASET) == options.data_set else {}
 
 
 def _plate(options: params.Params, size: planning.Size) -> speeds.Plate:
     """Return what the fields of a member are like: as large as those of the data here, else BBBC021's."""
-    image = {**BBBC021, **{k: v for k, v in (_metrics("index").get("images") or {}).items() if k in BBBC021}}
+    image = {**BBBC021, **{k: v for k, v in (_record("index", options).get("images") or {}).items() if k in BBBC021}}
     return speeds.Plate(
         engine=options.segment.engine,
         method=options.segment.method,
@@ -113,7 +114,7 @@ def _plate(options: params.Params, size: planning.Size) -> speeds.Plate:
 
 
 def _shape(options: params.Params) -> speeds.Shape:
-    channels = len(options.synthesize.channels) or len(_metrics("index").get("channels") or ()) or 3
+    channels = len(options.synthesize.channels) or len(_record("index", options).get("channels") or ()) or 3
     return speeds.Shape(
         model=options.model,
         options=options.model_options,

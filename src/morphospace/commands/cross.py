@@ -119,7 +119,7 @@ def _read(path: Path, by: str, only: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"--only: {by} has no {unknown[0]!r}{registry.nearest(unknown[0], known)}")
     table = table[names.isin(only)].reset_index(drop=True) if only else table
     if table.empty:
-        raise InputError(f"{path} has no kept crop; see reports/metrics/synthesize.json")
+        raise InputError(f"{path} has no kept crop; see reports/records/synthesize.json")
     return table
 
 

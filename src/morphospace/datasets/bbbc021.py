@@ -32,6 +32,12 @@ class Options(options.Options):
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] = "https://data.broadinstitute.org/bbbc/BBBC021"
     checksums: options.UserPath = ""
 
+    @property
+    def part(self) -> str:
+        """The plates, and whether their controls alone; nothing for all."""
+        some = [] if _ALL in self.plates else self.plates if len(self.plates) < 3 else [f"{len(self.plates)} plates"]
+        return ", ".join([*some, *(["negcon"] if self.wells == "negcon" else [])])
+
 
 def fetch(target: Path, seed: int, **values: Any) -> None:
     """Download the tables and the archives of the chosen plates, and unpack their images into an empty folder.

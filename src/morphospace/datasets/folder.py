@@ -86,6 +86,11 @@ class Options(options.Options):
         return self
 
     @property
+    def part(self) -> str:
+        """The last two folders of the root: many are called ``images``."""
+        return "/".join(part for part in Path(self.root).parts[-2:] if part != "/")
+
+    @property
     def colour(self) -> bool:
         """Whether a file is a colour image, whose planes are the channels."""
         return "channel" not in re.compile(self.pattern).groupindex

@@ -138,7 +138,7 @@ def tiles(crops: Path, table: pd.DataFrame, channels: int, size: int, cache: Pat
         `cache` is too full.
     """
     if not len(table):
-        raise InputError(f"{crops}: there is no kept crop to read; see reports/metrics/synthesize.json")
+        raise InputError(f"{crops}: there is no kept crop to read; see reports/records/synthesize.json")
     shape = (len(table), channels, size, size)
     plates = table[PLATE].astype(str).to_numpy()
     names = table[CROP_FILE].astype(str).to_numpy()

@@ -5,11 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from morphospace import files, params, tables
+from morphospace import files, params, records, tables
 from morphospace.errors import InputError
 from morphospace.reasons import explained, joined, of
 from morphospace.reporting import budget, figures
 from morphospace.reporting import plan as planning
+
+COMPARED = (
+    "hours",
+    "cpu_hours",
+    "peak_memory_mb",
+    "cost_spot",
+    "cost_on_demand",
+    "storage_gb",
+)  # by `dvc metrics diff`
 
 
 def run(
@@ -18,6 +27,7 @@ def run(
     plan: Annotated[Path, typer.Argument(help="JSON of `morphospace budget --plan`; it may hold no plan.")],
     table: Annotated[Path, typer.Argument(help="CSV to write: a row a stage.")],
     metrics: Annotated[Path, typer.Argument(help="JSON to write: the sums, and the extrapolation.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder of figures to write.")],
 ) -> None:
     """Add up hours, money and storage, for this run and for the size of the thesis (000-41).
@@ -47,7 +57,8 @@ def run(
         columns = {"predicted": "predicted_seconds", "low": "predicted_low", "high": "predicted_high"}
         stages = stages.merge(compared.table[["stage", *columns]].rename(columns=columns), how="left", on="stage")
     tables.write_csv(stages, table, float_format="%.6g")
-    files.write_json(metrics, joined(sums, ran, explained(predicted, _unpredicted(sums))))
+    found = joined(sums, ran, explained(predicted, _unpredicted(sums)))
+    records.write(metrics, record, whole.data_set, found, COMPARED)
     with files.replacing_folder(pictures) as folder:
         figures.save(budget.bars(stages), folder / "stages.png")
         figures.save(budget.scenarios(scaled, options.cells), folder / "extrapolation.png")

@@ -10,7 +10,7 @@ import typer
 from matplotlib.figure import Figure
 from scipy.stats import false_discovery_control
 
-from morphospace import files, params, schema, tables
+from morphospace import files, params, records, schema, tables
 from morphospace.analyses import Resampling
 from morphospace.errors import InputError
 from morphospace.metrics import dose as metric
@@ -29,6 +29,17 @@ _FLOOR, _OF = "cell_count_", ("rho", "low", "high", "reason")  # columns of the 
 _PLATES, _PANELS = 8, 12  # that are drawn
 _RESPONSES, _CONTROLS, _JITTER = 0, 1, 2  # streams of random numbers
 _KEPT = [schema.PLATE, schema.WELL, schema.COMPOUND, schema.CONCENTRATION, schema.PERT_TYPE]
+COMPARED = (
+    "compounds",
+    "with_doses",
+    "rising",
+    "rho_median",
+    "rho_median_of_cell_count",
+    "z_prime",
+    "z_prime_low",
+    "z_prime_high",
+    "ssmd",
+)  # by `dvc metrics diff`
 
 
 def run(
@@ -37,6 +48,7 @@ def run(
     distances: Annotated[Path, typer.Argument(help="Table to write: a row a well, its distance from the controls.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="The numbers of record, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
     """Measure each well's distance from the negative controls, and whether it rises with dose.
@@ -54,12 +66,12 @@ def run(
         tables.write_csv(responses, table)
         measured = wells[[*_KEPT, drawing.DISTANCE, COUNT_DISTANCE]]
         tables.write_csv(measured.assign(Reason=lacking[drawing.DISTANCE]), distances)
-        record = _record(wells, responses, apart, lacking)
-        files.write_json(metrics, record)
+        whole = _record(wells, responses, apart, lacking)
+        records.write(metrics, record, options.data_set, whole, COMPARED)
         with files.replacing_folder(pictures) as aside:
-            for name, figure in _figures(wells, responses, record, options).items():
+            for name, figure in _figures(wells, responses, whole, options).items():
                 figures.save(figure, aside / f"{name}.png")
-        logger.info("%s", record["verdict"])
+        logger.info("%s", whole["verdict"])
         tally.items, tally.unit = len(wells), "wells"
 
 

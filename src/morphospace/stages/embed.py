@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, params, schema
+from morphospace import files, params, records, schema
 from morphospace.imaging import packs
 from morphospace.metrics import latent as metric
 from morphospace.models._base import Model
@@ -26,6 +26,7 @@ _HISTOGRAM = 5000  # images (000-37)
 _GENERATED = 20  # cells (000-39)
 _WALKS, _STEPS, _SPAN = 8, 7, 3.0  # dimensions, tiles a walk, standard deviations
 Floats = NDArray[np.float32]
+COMPARED = ("z_dim", "active_units", "kl_total")  # by `dvc metrics diff`
 
 
 def run(
@@ -36,6 +37,7 @@ def run(
     embeddings: Annotated[Path, typer.Argument(help="Table to write: the latent mean of every kept cell.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="How much of the latent space is in use, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
     """Write the latent mean of every cell, and what the latent space looks like.
@@ -43,7 +45,7 @@ def run(
     The table has one row a kept crop, sorted, with its metadata, its split and the columns Cells_Latent_000 and on.
     Numbers and pictures are of test cells, where there are any: of images as they are encoded, not of reconstructions.
     """
-    seed = params.load().seed
+    options = params.load()
     process.keep_memory()
     with clock("embed", timings, embeddings) as tally:
         table = cells.read(crops_table, splits)
@@ -51,14 +53,15 @@ def run(
         tiles = packs.tiles(crops, table, len(card["channels"]), card["size"], files.scratch("tiles", "decoded"))
         mean, logvar = _encode(model, tiles)
         with files.replacing(embeddings) as aside:
-            found = _table(table, mean)
-            found.attrs = embedding.origin(card)
-            found.to_parquet(aside, index=False)
+            latents = _table(table, mean)
+            latents.attrs = embedding.origin(card)
+            latents.to_parquet(aside, index=False)
         side = schema.TEST if (table[schema.SPLIT] == schema.TEST).any() else schema.TRAIN
         rows = np.flatnonzero(table[schema.SPLIT] == side)
         chosen = mean[rows], None if logvar is None else logvar[rows]
-        files.write_json(metrics, {"split": side, **metric.score(*chosen)})
-        drawn = _figures(model, *chosen, side, seed)
+        found = {"split": side, **metric.score(*chosen)}
+        records.write(metrics, record, options.data_set, found, COMPARED)
+        drawn = _figures(model, *chosen, side, options.seed)
         with files.replacing_folder(pictures) as aside:
             for name, figure in drawn.items():
                 figures.save(figure, aside / f"{name}.png")

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, params, registry, schema, tables, wells
+from morphospace import files, params, records, registry, schema, tables, wells
 from morphospace.datasets import _colour
 from morphospace.errors import InputError
 from morphospace.imaging import quality, tiff
@@ -26,6 +26,17 @@ _LINES = 20  # dropped image sets that are named in the log; dropped.csv names a
 _MISSED = ("no_match", "not_colour")  # images that nobody chose to leave out
 _KEY = schema.IMAGE_SET_KEY
 _FILES_A_PROCESS = 300  # fewer are read sooner than a process starts
+COMPARED = (
+    "image_sets",
+    "dropped",
+    "plates",
+    "batches",
+    "wells",
+    "compounds",
+    "treatments",
+    "moas",
+    "negcon",
+)  # by `dvc metrics diff`
 
 
 def run(
@@ -37,6 +48,7 @@ def run(
     identical: Annotated[Path, typer.Argument(help="CSV to write: images that are there more than once.")],
     timings: Annotated[Path, typer.Argument(help="JSON of seconds, memory and bytes.")],
     metrics: Annotated[Path, typer.Argument(help="JSON of counts.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
 ) -> None:
     """List the image sets with compound, concentration, mechanism, control type and batch.
 
@@ -57,7 +69,8 @@ def run(
         twice = quality.identical(kept, images)
         _report_identical(twice, identical)
         tables.write_csv(twice, identical)
-        files.write_json(metrics, {**_counts(kept, images, bad, refused), "identical_images": len(twice)})
+        counts = {**_counts(kept, images, bad, refused), "identical_images": len(twice)}
+        records.write(metrics, record, options.data_set, counts, COMPARED)
         tally.items, tally.unit = len(kept), "image sets"
         _check_enough(len(kept), bad, options.index.max_dropped, dropped)
         _check_files(found, refused, options.index.max_dropped, dropped)

@@ -10,7 +10,7 @@ import typer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from morphospace import files, params, schema, tables
+from morphospace import files, params, records, schema, tables
 from morphospace.errors import InputError
 from morphospace.imaging import crops, kept, packs
 from morphospace.metrics import latent as metric
@@ -32,6 +32,7 @@ _AGREE = 0.05  # of the latents' standard deviation: what another machine may di
 _MINIBATCH = 128
 _TOP, _STEPS, _SPAN = 2, 7, 3.0  # latents of a property, tiles a walk, standard deviations
 Floats = NDArray[np.floating[Any]]
+COMPARED = ("z_dim", "active", "tests", "moving")  # by `dvc metrics diff`
 
 
 def run(
@@ -42,6 +43,7 @@ def run(
     table: Annotated[Path, typer.Argument(help="Table to write: a row a latent and property.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="How many latents move with what, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
     """Say which latents move with dose, mechanism of action, plate, cell size and intensity.
@@ -67,12 +69,12 @@ def run(
         drawn = {"latents": map_drawing.heat_map(long, options.interpret.fdr)}
         strips, said = _strips(model, long, latents, channels, options.interpret.fdr)
         drawn |= {"strips": strips} if strips else {}
-        record = _record(long, found, len(cells), options.interpret.fdr, labelled) | {"strips": said}
-        files.write_json(metrics, record)
+        whole = _record(long, found, len(cells), options.interpret.fdr, labelled) | {"strips": said}
+        records.write(metrics, record, options.data_set, whole, COMPARED)
         with files.replacing_folder(pictures) as aside:
             for name, figure in drawn.items():
                 figures.save(figure, aside / f"{name}.png")
-        logger.info("%s", record["verdict"])
+        logger.info("%s", whole["verdict"])
         tally.items, tally.unit = len(cells), "cells"
         tally.device = str(next(model.parameters()).device)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 from matplotlib.figure import Figure
 
-from morphospace import files, params, schema, tables
+from morphospace import files, params, records, schema, tables
 from morphospace.imaging import packs
 from morphospace.metrics import batches, moa, moa_floors
 from morphospace.profiling import build
@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 _TABLES = build.Profiles._fields
 _MAPPED = 20  # wells: fewer are all neighbours of each other, and their map says nothing
+_SCORES = ("NSC", "NSCB", "mAP", "mAP_replicates", "top_hit")
+COMPARED = [f"{score}{end}" for score in _SCORES for end in ("", "_low", "_high", "_lead")]  # by `dvc metrics diff`
+COMPARED += ["batch_from_controls", "batch_from_controls_majority"]
 
 
 def run(
@@ -34,6 +37,7 @@ def run(
     table: Annotated[Path, typer.Argument(help="Table to write: the nearest of each treatment, and why not scored.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="The scores of record with their floors, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
     """Score mechanisms of action, beside everything that must be beaten for it to mean much.
@@ -50,12 +54,12 @@ def run(
         tiles = packs.tiles(crops, kept, len(channels), size, files.scratch("tiles", "decoded"))
         card, batch = _scored(made, kept, tiles, options)
         tables.write_csv(card.table(), table)
-        record = joined(card.record(), batch.record())
-        files.write_json(metrics, record)
+        whole = joined(card.record(), batch.record())
+        records.write(metrics, record, options.data_set, whole, COMPARED)
         with files.replacing_folder(pictures) as folder:
             for name, figure in _figures(card, made, options).items():
                 figures.save(figure, folder / f"{name}.png")
-        logger.info("%s", record["verdict"])
+        logger.info("%s", whole["verdict"])
         tally.items, tally.unit = len(kept), "cells"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from morphospace import files, params, registry
+from morphospace import files, params, records, registry
 from morphospace.errors import InputError
 from morphospace.reporting import card as drawing
 from morphospace.reporting import page
@@ -38,8 +38,8 @@ def run(
     options = params.load()
     embedding.load_model(models)  # refuses what could not be used
     known = embedding.read_card(models)
-    metrics = {path.stem: _object(path) for path in (synthesis, split, training, scores)}
-    facts = _facts(options, known, *metrics.values())
+    found = {path.stem: records.read(path, options.data_set) for path in (synthesis, split, training, scores)}
+    facts = _facts(options, known, *found.values())
     with files.replacing_folder(package) as aside:
         shutil.copyfile(models / embedding.WEIGHTS, aside / embedding.WEIGHTS)
         embedding.write_card(aside, known.model_copy(update={"provenance": facts}))
@@ -48,13 +48,6 @@ def run(
         (aside / README).write_text(page.to_markdown(whole, aside), encoding="utf-8")
     scores_found = {f"similarity/{name}": value for name, value in facts["similarity"].items()}
     loggers.attach(known.fingerprint, scores_found, [package / README, package / PICTURE, package / embedding.CARD])
-
-
-def _object(path: Path) -> dict[str, Any]:
-    found = files.read_json(path)
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds no metrics; run `dvc repro`")
-    return found
 
 
 def _facts(
@@ -80,7 +73,7 @@ def _facts(
     scaling = options.synthesize
     return {
         "name": NAME,
-        "dataset": options.dataset,
+        "dataset": options.data_set,
         "licence": {"data": registry.load("datasets", options.dataset).LICENCE, "code": _licence()},
         "pixels": scaling.model_dump(include={"scaling", "low", "high", "brightness"}),
         "cells": {key: synthesis.get(key) for key in (*COUNTS, *(k for k in MORE_COUNTS if k in synthesis))},

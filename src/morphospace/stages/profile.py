@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from morphospace import files, params, schema, tables
+from morphospace import files, params, records, schema, tables
 from morphospace.metrics import replicates
 from morphospace.profiling import build
 from morphospace.profiling.features import feature_columns
@@ -26,6 +26,13 @@ _UNITS = {
     "robustize": "distance from the plate's negative controls (their 1.4826 MAD)",
     "pooled": "distance from the plate's negative controls (pooled standard deviations)",
 }
+COMPARED = (
+    "wells",
+    "treatments",
+    "replicates.share_above_random",
+    "replicates.low",
+    "replicates.high",
+)  # by `dvc metrics diff`
 
 
 def run(
@@ -33,6 +40,7 @@ def run(
     profiles: Annotated[Path, typer.Argument(help="Folder to write: a table of sites, of wells, of treatments.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="How many there are, and how alike replicates, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
     """Write the profiles of sites, wells and treatments, each plate measured from its negative controls.
@@ -55,7 +63,8 @@ def run(
         found = replicates.compare(made.wells, features)
         rng = np.random.default_rng([options.seed, _STREAM])
         scored = replicates.score(found, options.similarity.bootstrap, options.similarity.confidence, rng)
-        files.write_json(metrics, _record(cells, made, len(features), settings, scored))
+        whole = _record(cells, made, len(features), settings, scored)
+        records.write(metrics, record, options.data_set, whole, COMPARED)
         with files.replacing_folder(pictures) as folder:
             figures.save(_map(made.treatments, features, settings), folder / "treatments.png")
             if len(found.alike):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from morphospace import files, params, tables
+from morphospace import files, params, records, tables
 from morphospace.reporting import contents, page
 
 _TEXT = {*tables.DROPPED, "split", "region", "channel", "method", "metric", "stage", "unit", "device", "machine"}
@@ -23,7 +23,7 @@ def run(
     similarity: Annotated[Path, typer.Argument(help="CSV of all scores.")],
     budget: Annotated[Path, typer.Argument(help="CSV of what each stage cost.")],
     dose: Annotated[Path, typer.Argument(help="CSV of the dose-response of each compound.")],
-    metrics: Annotated[Path, typer.Argument(help="Folder of the stages' metrics.")],
+    recorded: Annotated[Path, typer.Argument(metavar="RECORDS", help="Folder of what the stages found.")],
     curves: Annotated[Path, typer.Argument(help="Folder of the training curves.")],
     pictures: Annotated[Path, typer.Argument(help="Folder of the stages' figures, a folder a stage.")],
     html: Annotated[Path, typer.Argument(metavar="HTML", help="Page to write: pictures inside, no network needed.")],
@@ -37,7 +37,7 @@ def run(
     options = params.load()
     written = {"dropped": dropped, "similarity": similarity, "budget": budget, "dose": dose}
     written["history"] = curves / "history.csv"
-    found = {path.stem: files.read_json(path) for path in sorted(metrics.glob("*.json"))}
+    found = {path.stem: records.read(path, options.data_set) for path in sorted(recorded.glob("*.json"))}
     latents = found.get("latent", {}).get("z_dim", options.z_dim)
     inputs = contents.Inputs(
         metrics=found,

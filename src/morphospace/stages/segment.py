@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, params, registry, tables
+from morphospace import files, params, records, registry, tables
 from morphospace.errors import EngineError
 from morphospace.imaging import packs, tiff
 from morphospace.params import Segment
@@ -39,6 +39,7 @@ SHOWN = 4  # fields drawn
 FAILED = [PLATE, WELL, SITE, "Reason"]  # columns of failed.csv
 
 log = logging.getLogger(__name__)
+COMPARED = ("image_sets", "failed", "without_cells", "cells")  # by `dvc metrics diff`
 
 
 def run(
@@ -49,6 +50,7 @@ def run(
     objects: Annotated[Path, typer.Argument(help="Folder to write <plate>.zip, objects.parquet, failed.csv to.")],
     timings: Annotated[Path, typer.Argument(help="JSON file to write what the stage cost to.")],
     metrics: Annotated[Path, typer.Argument(help="JSON file to write counts to.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder to write outlines on fields to.")],
 ) -> None:
     """Find nuclei in one channel, grow a cell from each in another, and write their label images.
@@ -56,7 +58,8 @@ def run(
     Cells that touch the border are left out. Cell n, nucleus n and cytoplasm n are the same ObjectNumber. An image
     set that fails is listed in failed.csv and stops no other; too many failures, or no cell at all, stop the stage.
     """
-    options = params.load().segment
+    whole = params.load()
+    options = whole.segment
     engine = registry.load("segmentation", options.engine)
     with clock("segment", timings, objects) as tally, files.replacing_folder(objects) as folder:
         table = tables.read_image_sets(image_sets)
@@ -84,7 +87,8 @@ def run(
             audited["rim"] = _rims.advise(
                 raw, table, cells, failed, illumination, folder, options.cells_channel, settings
             )
-        files.write_json(metrics, _summary(options, table, cells, failed) | audited)
+        counted = _summary(options, table, cells, failed) | audited
+        records.write(metrics, record, whole.data_set, counted, COMPARED)
         _draw(raw, table, folder, cells, used_stains, pictures, _doubts.chosen(fields))
         _stains.draw(raw, table, options, named, pictures)
         _doubts.draw(fields, pictures)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, params, schema, splitting, tables
+from morphospace import files, params, records, schema, splitting, tables
 from morphospace.errors import InputError, LeakError
 from morphospace.imaging import packs
 from morphospace.metrics import bootstrap, floors, scores
@@ -28,6 +28,19 @@ SPLITS = (schema.TEST, schema.VALIDATION, schema.TRAIN)
 PROVED = ("groups", "cells", "levels")  # of the certificate
 SHOWN = 10  # cells in a gallery
 Rows = NDArray[np.intp]
+COMPARED = [f"{name}{end}" for name in ("S", "skill_mae", "skill_pca") for end in ("", "_low", "_high")]
+COMPARED += [
+    "reconstructs",
+    "S_legacy",
+    "S_train",
+    "S_validation",
+    "S_black",
+    "S_constant",
+    "S_mean",
+    "S_median",
+    "S_pca",
+]
+COMPARED += ["mse", "mse_pca", "ssim", "ssim_pca", "pca_k", "n_cells_test", "n_groups_test"]  # by `dvc metrics diff`
 
 
 def run(
@@ -39,6 +52,7 @@ def run(
     table: Annotated[Path, typer.Argument(help="Table to write: every score with its interval.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="The scores of record, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
     """Score the reconstructions, beside their floors, with intervals.
@@ -66,15 +80,15 @@ def run(
         methods |= {name: _always(picture) for name, picture in pictured.items()} | {floors.PCA: pca.reconstruct}
         found, test = _score(tiles, kept, rows, methods, names, options, f"{models} ({card['model']})")
         tables.write_csv(found, table)
-        record = scores.summary(found, str(card["model"]), pca.k, pca.cells)
-        files.write_json(metrics, record)
+        whole = scores.summary(found, str(card["model"]), pca.k, pca.cells)
+        records.write(metrics, record, options.data_set, whole, COMPARED)
         galleries = _galleries(tiles, rows[schema.TEST], test, reconstruct, pca, str(card["model"]), options.seed)
         with files.replacing_folder(pictures) as folder:
             figures.save(drawing.floors(found, str(card["model"]), pca.k), folder / "bars.png")
             figures.save(drawing.per_channel(found, names, str(card["model"]), pca.k), folder / "per_channel.png")
             for name, figure in galleries.items():
                 figures.save(figure, folder / f"{name}.png")
-        logger.info("%s", record["verdict"])
+        logger.info("%s", whole["verdict"])
         tally.items, tally.unit = len(kept), "cells"
         tally.device = str(next(model.parameters()).device)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from morphospace import files, params, schema, splitting, tables
+from morphospace import files, params, records, schema, splitting, tables
 from morphospace.errors import InputError
 from morphospace.imaging import chunks
 from morphospace.reporting.clock import clock
@@ -14,6 +14,7 @@ from morphospace.reporting.clock import clock
 logger = logging.getLogger(__name__)
 
 _COLUMNS = {"moa": schema.MOA, "compound": schema.COMPOUND}
+COMPARED = ("groups.*", "cells.*")  # by `dvc metrics diff`
 
 
 def run(
@@ -21,7 +22,8 @@ def run(
     identical: Annotated[Path, typer.Argument(help="Table of images that are there more than once.")],
     splits: Annotated[Path, typer.Argument(help="Table to write: the split of each image set.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
-    certificate: Annotated[Path, typer.Argument(help="What is disjoint and what is not, to write.")],
+    metrics: Annotated[Path, typer.Argument(help="Groups and cells of each split, to write.")],
+    certificate: Annotated[Path, typer.Argument(help="Record to write: what is disjoint and what is not.")],
 ) -> None:
     """Divide the cells into train, validation and test, group by group, with a certificate.
 
@@ -37,7 +39,7 @@ def run(
         schema.check(cells, [*schema.METADATA, schema.CROP_STATUS], str(crops), key=schema.OBJECT_KEY)
         kept = cells[cells[schema.CROP_STATUS] == schema.KEPT]
         if not len(kept):
-            raise InputError(f"{crops} has no kept crop; see reports/metrics/synthesize.json")
+            raise InputError(f"{crops} has no kept crop; see reports/records/synthesize.json")
         fractions = {schema.TRAIN: chosen.train, schema.VALIDATION: chosen.validation, schema.TEST: chosen.test}
         sets = kept.drop_duplicates(schema.IMAGE_SET_KEY)
         table, notes = splitting.assign(sets, chosen.by, _COLUMNS[chosen.stratify], fractions, options.seed)
@@ -47,7 +49,8 @@ def run(
         found["notes"] = [*notes, *found["notes"], *_overlap_notes(overlap)]
         found |= {"overlap": overlap} if overlap else {}
         tables.write_csv(table, splits)
-        files.write_json(certificate, {"by": chosen.by, "stratify": chosen.stratify, "asked": fractions, **found})
+        proved = {"by": chosen.by, "stratify": chosen.stratify, "asked": fractions, **found}
+        records.write(metrics, certificate, options.data_set, proved, COMPARED)
         tally.items, tally.unit = len(table), "image sets"
 
 

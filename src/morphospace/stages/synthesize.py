@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, track
 
-from morphospace import files, params, registry, schema, tables
+from morphospace import files, params, records, registry, schema, tables
 from morphospace.errors import InputError, ParameterError
 from morphospace.imaging import chunks, composite, crops, flat, nuclei, packs
 from morphospace.imaging.fields import Field, Rule, Tiles, cut, locate, measure
@@ -25,6 +25,7 @@ from morphospace.stages import _crop_report as report
 logger = logging.getLogger(__name__)
 
 _PIECE = 512  # tiles that a process holds in memory
+COMPARED = ("cells", "kept", "kept_share")  # by `dvc metrics diff`
 
 
 def run(
@@ -36,6 +37,7 @@ def run(
     table: Annotated[Path, typer.Argument(help="Table to write: every cell, kept or why not.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="Counts and scaling, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
     """Cut one PNG a cell, packed in a ZIP a plate.
@@ -44,7 +46,8 @@ def run(
     resampled. With a stride, whole fields are cut into squares; with `center: nucleus`, a square round each nucleus.
     Intensities are scaled by one rule a plate and channel, or an image and channel: see `synthesize` in params.yaml.
     """
-    options = params.load().synthesize
+    whole = params.load()
+    options = whole.synthesize
     with clock("synthesize", timings, packs_folder, table) as tally:
         sets = tables.read_image_sets(image_sets)
         channels = _channels(options.channels, schema.channels(sets))
@@ -65,7 +68,8 @@ def run(
         with files.replacing(table) as aside:
             cells.to_parquet(aside, index=False)
         summary = report.metrics(cells, options, channels, scaling, kept_pixels)
-        files.write_json(metrics, summary | (report.chunked(cells, options.stride, margin) if options.stride else {}))
+        summary |= report.chunked(cells, options.stride, margin) if options.stride else {}
+        records.write(metrics, record, whole.data_set, summary, COMPARED)
         report.draw(cells, options, len(channels), packs_folder, pictures)
         tally.items, tally.unit = len(cells), "cells"
 

@@ -13,7 +13,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from morphospace import files, params, schema, speeds, spending, splitting, tables
+from morphospace import files, params, records, schema, speeds, spending, splitting, tables
 from morphospace.imaging import packs
 from morphospace.models._base import Model
 from morphospace.reporting import figures
@@ -26,6 +26,16 @@ from morphospace.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 Rows = NDArray[np.intp]
+COMPARED = (
+    "epochs",
+    "best_epoch",
+    "train_loss",
+    "train_mse",
+    "validation_loss",
+    "validation_mse",
+    "validation_kl",
+    "parameters",
+)  # by `dvc metrics diff`
 
 
 def run(
@@ -36,6 +46,7 @@ def run(
     models: Annotated[Path, typer.Argument(help="Folder to write: weights, and the arguments that rebuild the model.")],
     timings: Annotated[Path, typer.Argument(help="What the stage cost, to write.")],
     metrics: Annotated[Path, typer.Argument(help="Losses of the kept epoch, to write.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
     curves: Annotated[Path, typer.Argument(help="Folder for the curves: history.csv, and DVCLive's files.")],
     pictures: Annotated[Path, typer.Argument(help="Folder for the figures.")],
 ) -> None:
@@ -78,7 +89,8 @@ def run(
         _write_model(models, options, names, size, latents, r, fitted, key, cells_hash)
         tables.write_csv(history, curves / "history.csv")
         counted = {"classes": len(labels.names)} if labels is not None and model.pairs else {}
-        files.write_json(metrics, _metrics(fitted, model, r, len(train), len(validation)) | counted)
+        found = _metrics(fitted, model, r, len(train), len(validation)) | counted
+        records.write(metrics, record, options.data_set, found, COMPARED)
         tally.items, tally.unit = len(train) * len(history), "cells x epochs"
         tally.device, tally.earlier_seconds = fitted.device, fitted.earlier_seconds
         shutil.rmtree(scratch)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from morphospace import files, params, registry, tables
+from morphospace import files, params, records, registry, tables
 from morphospace.imaging import packs, tiff
 from morphospace.metrics import matching
 from morphospace.params import Segment
@@ -26,6 +26,7 @@ THRESHOLDS = (0.5, 0.7)  # intersection over union
 STREAM = 2  # of the random numbers that draw the fields
 
 log = logging.getLogger(__name__)
+COMPARED = ("fields", "truth_cells", "agreement.identical_fields", "scores.*.*.f1_50")  # by `dvc metrics diff`
 
 
 def run(
@@ -35,6 +36,7 @@ def run(
     objects: Annotated[Path, typer.Argument(help="Folder of the label images of the stage segment.")],
     timings: Annotated[Path, typer.Argument(help="JSON file to write what the stage cost to.")],
     metrics: Annotated[Path, typer.Argument(help="JSON file to write the comparison to.")],
+    record: Annotated[Path, typer.Argument(help="Record to write: all that was found, for the report.")],
 ) -> None:
     """Segment some fields again with the native engine and the baseline, and compare pixel by pixel.
 
@@ -46,7 +48,8 @@ def run(
     with clock("validate", timings) as tally:
         if not finds_cells(registry.load("segmentation", options.segment.engine)):
             said = f"nothing to compare: the engine {options.segment.engine} takes each field whole and finds no cells"
-            files.write_json(metrics, {"fields": 0, "engine": options.segment.engine, "truth": False, "note": said})
+            found = {"fields": 0, "engine": options.segment.engine, "truth": False, "note": said}
+            records.write(metrics, record, options.data_set, found, COMPARED)
             tally.unit = "image sets"
             log.info("validate: %s", said)
             return
@@ -54,7 +57,8 @@ def run(
         rng = np.random.default_rng([options.seed, STREAM])
         drawn = _draw(table, objects, options.validate_.fields, rng)
         segmented = _segmented(raw, drawn, illumination, objects, options.segment)
-        files.write_json(metrics, _compare(raw / "truth", drawn, segmented, options.segment.engine))
+        found = _compare(raw / "truth", drawn, segmented, options.segment.engine)
+        records.write(metrics, record, options.data_set, found, COMPARED)
         tally.items, tally.unit = len(drawn), "image sets"
     log.info("validate: %d image sets compared", len(drawn))
 

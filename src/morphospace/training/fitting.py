@@ -76,7 +76,7 @@ def fit(
     """
     if len(train) < 2:
         raise TrainingError(
-            f"there are {len(train)} training crops, at least 2 are needed; see reports/metrics/split.json"
+            f"there are {len(train)} training crops, at least 2 are needed; see reports/records/split.json"
         )
     if settings.contrastive and labels is None:
         raise TrainingError("train.contrastive needs the labels of the cells, and none were given")
