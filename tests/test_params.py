@@ -1,8 +1,12 @@
+import difflib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.utils import hydra
 
 from morphospace import params
 from morphospace.errors import ParameterError
@@ -78,12 +82,146 @@ def test_a_missing_section_is_named(tmp_path: Path) -> None:
         params.load(file)
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "is not YAML"), ("- 1", "holds no sections")])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
+HEAD = "seed: 1\nmodel: conv_vae\n"  # two lines
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty; bring it back with `git checkout"),
+        ("# nothing\n", "is empty"),
+        ("---\n", "is empty"),
+        ("- 1\n", "line 1: a list, and not the names of sections"),
+        ("75\n", "line 1: a int, and not"),
+        (f"{HEAD}z_dim: 75\nseed: 2\n", "lines 1 and 4 both set seed: keep one of them"),
+        (
+            f"{HEAD}train: {{epochs: 1, epochs: 2}}\nseed: 1\n",
+            "lines 3 and 3 both set train.epochs.*lines 1 and 4 both",
+        ),
+        (f"{HEAD}mae:\n  patch: 8\n  patch: 8\n", "lines 4 and 5 both set mae.patch"),
+        (f"{HEAD}tune:\n- {{a: 1}}\n- a: 1\n  a: 2\n", "lines 5 and 6 both set tune.a"),
+        (f"{HEAD}train:\n\tepochs: 1\n", "line 4: a tab; indent with spaces"),
+        (f"{HEAD}folder: {{pattern: *x}}\n", r"line 3: a value that starts with '\*'; put it in quotes"),
+        (f"{HEAD}z_dim: @x\n", "line 3: a value that starts with a sign of YAML's own"),
+        (f"{HEAD}folder:\n  root: a: b\n", r"line 4: ': ' inside a value \(put it in quotes\), or"),
+        (f"{HEAD}z_dim: !x 3\n", "line 3: '!' begins a tag"),
+        (f"{HEAD}---\nz_dim: 3\n", "line 3: '---' begins a second document"),
+        (f"{HEAD}z_dim: [1, 2\nmodel: x\n", "line 4: not YAML: .*; what is not ended begins on line 3"),
+        (f"{HEAD}z_dim: 'a\n\n", "line 5: not YAML: .*begins on line 3"),
+        (f"{HEAD}z_dim: 2020-99-99\n", "params.yaml is not YAML: month must be in 1..12"),
+        (f"{HEAD}z_dim: {'[' * 3000}\n", "is not YAML: it is nested too deeply"),
+        (f"{HEAD}z_dim: \x01\n", "is not YAML: unacceptable character"),
+        (f"{HEAD}# \xe4\n".encode("latin-1"), "line 3: it is not UTF-8; save the file as UTF-8"),
+        ("seed: 1\n".encode("utf-16"), "line 1: it is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line_that_names_the_line(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
     file = tmp_path / "params.yaml"
-    file.write_text(text)
-    with pytest.raises(ParameterError, match=message):
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ParameterError, match=message) as caught:
         params.load(file)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def _edited(tmp_path: Path, old: str, new: str) -> Path:
+    text = GIVEN.read_text()
+    assert text.count(old) == 1
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace(old, new))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\nz_dim: 75 ", "\nz_dim: 0 ", "line {}: z_dim is 0, should be greater"),
+        ("\nz_dim: 75 ", "\nz_dimm: 75 ", "line {}: unknown key z_dimm; did you mean 'z_dim'"),
+        ("\nconv_vae: ", "\nconv_vea: ", "line {}: unknown key conv_vea; did you mean 'conv_vae'"),
+        ("\nseed: 2020 ", "\nmodel_options: {}\nseed: 2020 ", "line {}: unknown key model_options"),
+        ("\nseed: 2020 ", "\n1: 2\nseed: 2020 ", "line {}: unknown key 1"),
+        ("\nmodel: conv_vae ", "\nmodel: conv_vea ", "line {}: no models plug-in is called 'conv_vea'; did you mean"),
+        ("\nmodel: conv_vae ", "\nmodel: ", "line {}: model is missing"),
+        ("\n  fields: 24 ", "\n  # ", "line {}: validate is None, should be a section: its keys below it"),
+        ("\n  epochs: 8 ", "\n  epochs: 8 8 ", "line {}: train.epochs is '8 8', should be a valid integer"),
+        ("\n  date: '2020'", "\n  date: 2020", "line {}: budget.machines.p3.2xlarge.date is 2020, .*put it in quotes"),
+        ("\n  currency: EUR", "\n  currency: 2020-01-01", "line {}: budget.currency is datetime.*; put it in quotes"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = _edited(tmp_path, old.replace("\n  date", "      date"), new.replace("\n  date", "      date"))
+    changed = zip(GIVEN.read_text().splitlines(), file.read_text().splitlines(), strict=False)
+    number = next(i for i, (before, after) in enumerate(changed, start=1) if before != after)
+    number -= "validate" in message  # the section itself
+    with pytest.raises(ParameterError, match=message.format(number)):
+        params.load(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "value"),
+    [
+        ("  learning_rate: 0.0005\n", "  learning_rate: 1e-3\n", "train.learning_rate", 0.001),
+        ("  turns: false ", "  turns: yes ", "", None),
+        ("  plate: '' ", "  plate: no ", "dataset_options.plate", "no"),
+        ("  plate: '' ", "  plate: 12:30 ", "dataset_options.plate", "12:30"),
+        ("seed: 2020 ", "seed: &s 7 # ", "seed", 7),
+        ("  min_delta: 0.0 ", "  min_delta: 010 ", "train.min_delta", 10.0),
+    ],
+)
+def test_values_are_read_as_dvc_reads_them(tmp_path: Path, old: str, new: str, key: str, value: Any) -> None:
+    file = _edited(tmp_path, old, new)
+    found: Any = params.load(file, {"dataset": "folder"}).model_dump()
+    for part in filter(None, key.split(".")):
+        found = found[part]
+    assert value is None or found == value
+
+
+def test_anchors_and_merged_sections_are_read(tmp_path: Path) -> None:
+    text = GIVEN.read_text().replace("\ndose:  ", "\ndose: &d ").replace("\ndose:\n", "\ndose: &d\n")
+    i, j = text.index("\nsimilarity:"), text.index("\ndose:")
+    file = tmp_path / "params.yaml"
+    file.write_text(f"{text[:i]}{text[j:]}\nsimilarity:\n  <<: *d\n  pca_cells: 70\n")
+    found = params.load(file)
+    assert (found.similarity.pca_cells, found.similarity.bootstrap) == (70, found.dose.bootstrap)
+
+
+def test_a_change_inside_a_value_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"z_dim\.x: z_dim is a value of .*params\.yaml, and no section"):
+        params.load(GIVEN, {"z_dim.x": 1})
+
+
+def _after(tmp_path: Path, *settings: str) -> list[str]:
+    """Return what `dvc exp run -S` does to the file, as the lines that ``diff`` shows."""
+    file = tmp_path / "params.yaml"
+    file.write_text(GIVEN.read_text())
+    hydra.apply_overrides(file, list(settings))
+    before, after = GIVEN.read_text().splitlines(), file.read_text().splitlines()
+    return [line for line in difflib.ndiff(before, after) if line.startswith(("- ", "+ "))]
+
+
+def _leaves(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if "." in key:
+            continue  # hydra takes a dot for a section
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def test_dvc_writes_the_file_as_it_is(tmp_path: Path) -> None:
+    """Every value set to what it is: nothing changes. One value changed: nothing else does."""
+    scalars = [f"{k}={json.dumps(v)}" for k, v in _leaves(yaml.safe_load(GIVEN.read_text()))]
+    assert len(scalars) > 140
+    assert _after(tmp_path, *(s for s in scalars if "(?P<" not in s)) == []
+    (before, after) = _after(tmp_path, "z_dim=150")
+    assert (before.split()[1:3], after.split()[1:3]) == (["z_dim:", "75"], ["z_dim:", "150"])
+    assert before.split("#")[1] == after.split("#")[1]
+    lists = ["cae.filters=[8,16,64]", "budget.epochs=[20,50,100]", "bbbc021.plates=[all]", "tune.z_dim=[25,75,300]"]
+    changed = _after(tmp_path, "folder.root=/data/my images", "train.learning_rate=1e-3", *lists)
+    assert len(changed) == 2 * 6, changed
 
 
 def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ PLUMBING |= {
     "spaces",
     "speeds",
     "records",
+    "yamls",
 }  # of a search, and of machines: neither decides a result
 PLUMBING |= {"reasons", "words"}
 # May import what is to the right of it, and its own kind.
@@ -40,7 +41,7 @@ LAYERS = {
     "bottom": {"bottom"},
 }
 BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
-BOTTOM |= {"supervision", "tiffs", "wells", "places", "reasons", "words", "records"}
+BOTTOM |= {"supervision", "tiffs", "wells", "places", "reasons", "words", "records", "yamls"}
 # Methods that give libraries several parameters as plain values: who calls one reads them all.
 GIVE = [n for n, f in vars(params.Params).items() if inspect.isfunction(f) and not n.startswith(("_", "model_"))]
 GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}

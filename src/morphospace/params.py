@@ -1,14 +1,12 @@
 """``params.yaml``: a pydantic model a section, unknown keys refused with the nearest valid one. Only stages read it."""
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
-from morphospace import registry
+from morphospace import registry, yamls
 from morphospace.analyses import Interpret, Moa, Profile, Resampling, Similarity
 from morphospace.errors import ParameterError
 from morphospace.options import Options
@@ -269,30 +267,50 @@ def load(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | None = N
     ParameterError
         One line a mistake: the key, the value, the allowed range, or the nearest valid key.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ParameterError(f"{path} is not here; run from the root of the repository") from None
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ParameterError(f"{path} holds no sections")
+    raw = yamls.sections(path)
+
+    def line(keys: Sequence[str]) -> int | None:
+        return None if ".".join(keys) in (changes or {}) else yamls.line(path, keys)
+
     for key, value in (changes or {}).items():
-        *sections, last = key.split(".")
-        functools.reduce(lambda section, name: section.setdefault(name, {}), sections, raw)[last] = value
-    chosen = _plug_in(raw, "datasets", "dataset")
-    _plug_in(raw, "models", "model")
+        *above, last = key.split(".")
+        section: Any = raw
+        for name in above:
+            section = section.setdefault(name, {}) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            raise ParameterError(f"{key}: {'.'.join(above)} is a value of {path}, and no section")
+        section[last] = value
+    known = _roots()
+    if unknown := [str(key) for key in raw if key not in known]:
+        said = (f"{_at(line([key]))}unknown key {key}{registry.nearest(key, known)}" for key in unknown)
+        raise ParameterError(f"{path}: {'; '.join(said)}")
+    chosen = _plug_in(raw, "datasets", "dataset", line)
+    _plug_in(raw, "models", "model", line)
     raw["data_set"] = f"{raw['dataset']}: {chosen.part}" if chosen.part else raw["dataset"]
-    return registry.validated(Params, raw, "")
+    return registry.validated(Params, raw, "", line)
 
 
-def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str) -> Options:
+def _roots() -> list[str]:
+    """Return the keys that may stand at the left of the file: parameters, and sections named after plug-ins."""
+    made = {"data_set", "dataset_options", "model_options"}  # by `load`
+    own = [field.alias or name for name, field in Params.model_fields.items() if name not in made]
+    return [*own, *registry.names("datasets"), *registry.names("models")]
+
+
+def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str, line: registry.Line) -> Options:
     """Replace the sections named after plug-ins by the validated options of the chosen one, and return these."""
+    if raw.get(key) is None:
+        raise ParameterError(f"params.yaml: {_at(line([key]))}{key} is missing")
     sections = {name: raw.pop(name) for name in registry.names(kind) if name in raw}
-    chosen = str(raw.get(key))
-    module = registry.load(kind, chosen)
-    options: Options = registry.validated(module.Options, sections.get(chosen) or {}, f"{chosen}.")
+    chosen = str(raw[key])
+    try:
+        module = registry.load(kind, chosen)
+    except ParameterError as error:
+        raise ParameterError(f"params.yaml: {_at(line([key]))}{error}") from None
+    options: Options = registry.validated(module.Options, sections.get(chosen, {}), f"{chosen}.", line)
     raw[f"{key}_options"] = options.model_dump()
     return options
+
+
+def _at(number: int | None) -> str:
+    return "" if number is None else f"line {number}: "

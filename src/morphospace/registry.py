@@ -6,6 +6,9 @@ Also the check of what a plug-in, or a section of ``params.yaml``, is given.
 import difflib
 import importlib
 import pkgutil
+import reprlib
+from collections.abc import Callable, Sequence
+from datetime import date
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:  # what only looks for a plug-in does without pydantic
     from pydantic import BaseModel
 
 T = TypeVar("T", bound="BaseModel")
+Line = Callable[[Sequence[str]], int | None]  # of the file, from the path of a key
 Kind = Literal["datasets", "models", "segmentation", "metrics", "stages", "commands"]
 
 
@@ -45,7 +49,7 @@ def nearest(name: str, known: list[str]) -> str:
     return f"{hint} (there are: {', '.join(known)})"
 
 
-def validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
+def validated(model: type[T], values: Any, prefix: str, line: Line = lambda _: None) -> T:
     """Return a section of ``params.yaml`` as its model makes it.
 
     Parameters
@@ -56,6 +60,8 @@ def validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
         The section.
     prefix
         What stands before each key in a message: the section's name and a dot.
+    line
+        Gives the line of the file on which a key stands, from its path.
 
     Raises
     ------
@@ -67,20 +73,28 @@ def validated(model: type[T], values: dict[str, Any], prefix: str) -> T:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_line(model, dict(e), prefix) for e in error.errors()]
+        lines = [_line(model, dict(e), prefix, line) for e in error.errors()]
     raise ParameterError("params.yaml: " + "; ".join(lines))
 
 
-def _line(model: "type[BaseModel]", error: dict[str, Any], prefix: str) -> str:
-    """Say one pydantic error as key, value and what is allowed."""
+def _line(model: "type[BaseModel]", error: dict[str, Any], prefix: str, line: Line) -> str:
+    """Say one pydantic error as line, key, value and what is allowed."""
     path = [str(p) for p in error["loc"] if not str(p).startswith(("constrained-", "literal[", "float", "int"))]
-    key = prefix + ".".join(path)
+    number = line([*prefix.split(".")[:-1], *path])
+    at = "" if number is None else f"line {number}: "
+    key = (prefix + ".".join(path)).removesuffix(".")
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key}{nearest(path[-1], _keys(model, path[:-1]))}"
+        return f"{at}unknown key {key}{nearest(path[-1], _keys(model, path[:-1]))}"
     if error["type"] == "missing":
-        return f"{key} is missing"
+        return f"{at}{key} is missing"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return f"{key} is {error['input']!r}, {message}" if error["type"] != "value_error" else f"{key}: {message}"
+    if error["type"] == "value_error":
+        return f"{at}{key}: {message}"
+    if error["type"] == "model_type":
+        message = "should be a section: its keys below it, each indented by two spaces"
+    if error["type"] == "string_type" and isinstance(error["input"], int | float | date):
+        message += "; put it in quotes"
+    return f"{at}{key} is {reprlib.repr(error['input'])}, {message}"
 
 
 def _keys(model: "type[BaseModel]", path: list[str]) -> list[str]:
