@@ -186,9 +186,10 @@ def test_a_killed_member_goes_on_and_ends_in_the_same_bytes(tiny: Checkout, tmp_
     assert "resuming after epoch" in out.stdout + out.stderr
     tiny.dvc("exp", "apply", "resumed")
     inputs = ("data/crops", "data/crops.parquet", "data/splits.csv", "reports/records/synthesize.json")
+    train = (sys.executable, "-m", "morphospace", "stage", "train")
     outputs = (tmp_path / name for name in ("models", "t.json", "m.json", "train.json", "curves", "figures"))
     alone = {"MORPHOSPACE_SCRATCH": str(tmp_path / "scratch"), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    tiny.run("env", *(f"{k}={v}" for k, v in alone.items()), "PYTHONPATH=src", *TRAIN, *inputs, *map(str, outputs))
+    tiny.run("env", *(f"{k}={v}" for k, v in alone.items()), "PYTHONPATH=src", *train, *inputs, *map(str, outputs))
     for name in ("model.safetensors", "model.json"):
         assert (tiny.folder / "data" / "models" / name).read_bytes() == (tmp_path / "models" / name).read_bytes()
     (run,) = _runs(tiny, "resumed")  # the killed one, gone on with
@@ -226,15 +227,17 @@ def test_a_search_is_killed_goes_on_and_its_best_trial_is_applied(tiny: Checkout
     _restore(tiny)
 
 
-TRAIN = (sys.executable, "-m", "morphospace", "stage", "train")
-
-
 def _trainings(checkout: Checkout) -> list[psutil.Process]:
     """The trainings that run in the clones of a checkout."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.cmdline()[1:5] == list(TRAIN[1:]) and Path(process.cwd()).is_relative_to(checkout.folder):
+            command = process.cmdline()
+            if (
+                command[1:4] == ["-m", "morphospace", "stage"]
+                and "train" in command
+                and Path(process.cwd()).is_relative_to(checkout.folder)
+            ):
                 found.append(process)
     return found
 

@@ -3,7 +3,8 @@
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 import typer.core
@@ -108,8 +109,23 @@ app.add_typer(stages, name="stage", help="One stage of dvc.yaml, with its paths,
 
 
 @stages.callback()
-def _stages() -> None:
+def _stages(
+    context: typer.Context,
+    report: Annotated[
+        Path | None, typer.Option(help="The last report: where it is of another data set, it gives way to a note.")
+    ] = None,
+) -> None:
     """One stage of dvc.yaml, with its paths in the order declared there; `dvc repro NAME` types them for you."""
+    if report and not {"-h", "--help"} & set(sys.argv):
+        from morphospace import params
+        from morphospace.reporting import stale
+
+        options = params.load()
+        if before := stale.give_way(report, options.model, options.data_set, str(context.invoked_subcommand)):
+            logging.getLogger(__name__).warning(
+                "%s was the report of %s: it gave way to a note until the run on %s ends",
+                report, before, options.data_set,
+            )  # fmt: skip
 
 
 @app.callback()

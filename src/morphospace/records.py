@@ -74,7 +74,7 @@ def read(path: Path, dataset: str) -> dict[str, Any]:
     found = files.read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get(DATASET), str):
         raise InputError(f"{path} does not name its data set; run `dvc repro`")
-    if _kind(found[DATASET]) != _kind(dataset):
+    if kind(found[DATASET]) != kind(dataset):
         raise InputError(
             f"{path} is the result of another data set, {found[DATASET]!r}, and params.yaml says {dataset!r}; "
             "`dvc repro` runs every stage that has not seen it"
@@ -82,5 +82,6 @@ def read(path: Path, dataset: str) -> dict[str, Any]:
     return found
 
 
-def _kind(dataset: str) -> str:
+def kind(dataset: str) -> str:
+    """Return which kind of data set it is, the value of `dataset` in ``params.yaml``."""
     return dataset.partition(":")[0]

@@ -111,3 +111,18 @@ def test_a_latent_that_is_wider_than_z_dim_stands_at_its_width() -> None:
     wide = entry("a" * 40, "map", 75, 0.9, model="cae")
     wide["data"]["metrics"]["reports/metrics/latent.json"] = {"data": {"z_dim": 512}}
     assert list(comparison.table([wide])["z_dim"]) == [512]
+
+
+def test_the_scores_of_another_data_set_are_not_those_of_an_experiment_that_failed() -> None:
+    """The metrics that lie about when a run on a folder failed are those of the run before it."""
+    stale = entry("workspace", None, 75, 0.9)
+    stale["data"]["metrics"]["reports/metrics/similarity.json"]["data"]["dataset"] = "synthetic"
+    stale["data"]["params"]["params.yaml"]["data"]["dataset"] = "folder"
+    ended = entry("a" * 40, "ended", 75, 0.8)
+    ended["data"]["metrics"]["reports/metrics/similarity.json"]["data"]["dataset"] = "folder: may/images"
+    ended["data"]["params"]["params.yaml"]["data"]["dataset"] = "folder"
+    found = comparison.table([stale | {"rev": "b" * 40, "name": "stale"}, ended]).set_index("experiment")
+    assert list(found.loc["stale", ["dataset", "state"]]) == ["folder", "not scored"]
+    assert found["S"].isna().to_dict() == {"ended": False, "stale": True}
+    assert list(found.loc["ended", ["dataset", "state"]]) == ["folder: may/images", "success"]
+    assert comparison.markdown(found.reset_index(), "EUR").startswith("# Experiments on folder, folder: may/images\n")

@@ -27,7 +27,7 @@ METRICS: dict[str, Any] = {
 
 def test_a_report_of_nothing_says_that_nothing_was_measured(tmp_path: Path) -> None:
     found = contents.build(Inputs(), "synthetic", "conv_vae")
-    assert found.verdict.startswith("The similarity of conv_vae was not measured")
+    assert found.verdict.startswith("On synthetic: The similarity of conv_vae was not measured")
     text = page.to_markdown(found, tmp_path)
     assert text.count("not measured") >= 10
     assert "39.60" in text  # the thesis's table needs no run

@@ -110,3 +110,11 @@ def test_scores_on_other_cells_are_judged_by_no_interval() -> None:
 def test_a_model_that_draws_nothing_has_no_s() -> None:
     after = {"similarity: reconstructs": False, "similarity: S_pca": 0.9}
     assert verdict.headline({"similarity: S": 0.9}, after).startswith("No S: the model of this branch draws nothing")
+
+
+def test_another_data_set_is_not_compared() -> None:
+    ours, theirs = ({"similarity: dataset": name} | similarity(0.98) for name in ("folder: may/images", "synthetic"))
+    said = verdict.headline(theirs, ours)
+    assert "on synthetic → 0.9800 [0.9780, 0.9820] on folder: may/images: another data set, not comparable" in said
+    assert verdict.other_cells(theirs, ours)
+    assert not verdict.other_cells(similarity(0.97), ours)  # a revision from before metrics named theirs

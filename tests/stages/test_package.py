@@ -79,7 +79,7 @@ def test_the_card_says_who_wins_first_then_what_a_user_must_know(root: Path) -> 
     _change(root / "reports/records/similarity.json", S=0.96)  # above the trivial floors, below PCA
     text = _package(root)["README.md"].decode()
     found = json.loads((root / "reports/records/similarity.json").read_text())
-    assert text.startswith("# PCA-4 wins over conv\\_vae: similarity S = 0.9600")
+    assert text.startswith("# On synthetic: PCA-4 wins over conv\\_vae: similarity S = 0.9600")
     facts = json.loads((root / "data/package/model.json").read_text())
     for said in (
         found["verdict"].replace("|", "\\|"),
@@ -123,14 +123,16 @@ def test_scores_that_could_not_be_given_are_said_to_be_missing(root: Path) -> No
     absent = dict.fromkeys(("S_low", "S_high", "skill_pca_low", "skill_pca_high", "mse_black"))
     _change(root / "reports/records/similarity.json", S=0.96, **absent)
     text = _package(root)["README.md"].decode()
-    assert text.startswith("# conv\\_vae against PCA-4 is undecided")
+    assert text.startswith("# On synthetic: conv\\_vae against PCA-4 is undecided")
     row = next(line for line in text.splitlines() if line.startswith("| an all-black picture"))
     assert row.split(" | ")[2] == "not measured"
 
 
 def test_a_model_below_a_picture_that_knows_nothing_is_said_to_be_so(root: Path) -> None:
     _change(root / "reports/records/similarity.json", S=0.5)
-    assert _package(root)["README.md"].decode().startswith("# conv\\_vae is no better than the median image")
+    assert (
+        _package(root)["README.md"].decode().startswith("# On synthetic: conv\\_vae is no better than the median image")
+    )
 
 
 def test_crops_of_another_run_and_metrics_that_are_none_are_refused(root: Path) -> None:

@@ -50,7 +50,7 @@ def card(model: Facts, picture: Path) -> Page:
     footer = (
         f"Written by the stage package of morphospace {model['morphospace']}; model.json has the same for programs."
     )
-    return Page(summary[0], scores.headline(found, name), summary[1:], sections, footer)
+    return Page(summary[0], f"On {facts['dataset']}: {scores.headline(found, name)}", summary[1:], sections, footer)
 
 
 def _draws(found: Facts) -> bool:

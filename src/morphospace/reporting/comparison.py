@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from morphospace import records
 from morphospace.errors import InputError
 from morphospace.reporting import figures, page, thesis
 
@@ -94,12 +95,13 @@ def _row(name: str, state: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         state = "failed"
     params = _contents(data.get("params") or {}).get("params", {})
     metrics = _contents(data.get("metrics") or {})
-    if state == "success" and _is_stale(data):
+    if state == "success" and (_is_stale(data) or _is_of_another(metrics, params)):
         state = "not scored"
     # The scores of an experiment that did not end, or only trained, are those of the commit it began from.
     if state != "success":
         metrics = {}
     found = {column: _inner(params, key) for column, key in _PARAMS.items()}
+    found["dataset"] = metrics.get("similarity", {}).get(records.DATASET, found["dataset"])
     for column, place in _METRICS.items():
         file, key = place.split(":")
         found[column] = metrics.get(file, {}).get(key)
@@ -113,6 +115,12 @@ def _is_stale(data: Mapping[str, Any]) -> bool:
     """Whether a stage read another version of a file than the one that was written: it has not run again since."""
     read, written = data.get("deps") or {}, data.get("outs") or {}
     return any(read[path].get("hash") != written[path].get("hash") for path in read.keys() & written.keys())
+
+
+def _is_of_another(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    """Whether some metrics are of another data set than the one that was asked for: a run of that one has not ended."""
+    named = {found[records.DATASET] for found in metrics.values() if records.DATASET in found}
+    return any(records.kind(name) != params.get("dataset", records.kind(name)) for name in named)
 
 
 def _contents(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -151,7 +159,7 @@ def markdown(found: pd.DataFrame, currency: str) -> str:
     theirs = _lines(["model", "z_dim", "R", "epochs", "time", "S, theirs", "cost, EUR"], published)
     return "\n".join(
         [
-            "# Experiments",
+            f"# Experiments{_on(found)}",
             "",
             "S on test cells, with its interval over wells; PCA has as many components as the model has latent "
             "dimensions. Skill is 1 where perfect, 0 where no better, below 0 where worse.",
@@ -167,6 +175,12 @@ def markdown(found: pd.DataFrame, currency: str) -> str:
             "",
         ]
     )
+
+
+def _on(found: pd.DataFrame) -> str:
+    """Return the data sets of the experiments, for the first line."""
+    names = [str(page.escape_markdown(name)) for name in found["dataset"].dropna().unique()]
+    return f" on {', '.join(names)}" if names else ""
 
 
 def _cells(row: Mapping[Any, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from morphospace.reporting import captions, costs, moa_scores, profile_cards, quality_cards, scores
+from morphospace.reporting import captions, costs, moa_scores, profile_cards, quality_cards, scores, stale
 from morphospace.reporting.page import NOT_MEASURED, Block, Code, Items, Page, Section, Table, Text, number
 from morphospace.words import count
 
@@ -71,8 +71,8 @@ def build(inputs: Inputs, dataset: str, model: str) -> Page:
         Section("How to do it again", [Code(inputs.commands or f"# {NOT_MEASURED}")]),
     ]
     return Page(
-        title=f"morphospace report: {model} on {dataset}",
-        verdict=scores.headline(similarity, model),
+        title=stale.title(model, dataset),
+        verdict=f"On {dataset}: {scores.headline(similarity, model)}",
         summary=scores.summary(similarity),
         sections=sections,
         footer="Made by morphospace from the files of this run alone; equal files give an equal page.",

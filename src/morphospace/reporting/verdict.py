@@ -84,6 +84,8 @@ def judge(before: Score, after: Score, better: str = "higher") -> str:
 
 def other_cells(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether the scores were taken on other test images: the floor of an all-black image depends on nothing else."""
+    if before.get("similarity: dataset", after.get("similarity: dataset")) != after.get("similarity: dataset"):
+        return True
     for key in ("similarity: S_black", "similarity: n_cells_test"):
         old, new = finite(before.get(key)), finite(after.get(key))
         if old is not None and new is not None and abs(old - new) > _SAME:
@@ -100,6 +102,9 @@ def headline(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return "No S: this branch holds no scores" + ("" if old is None else f", the base has {old}")
     if old is None:
         return f"S {new}, and nothing to compare it with: the base holds no scores"
+    names = [side.get("similarity: dataset") for side in (before, after)]
+    if None not in names and names[0] != names[1]:
+        return f"S {old} on {names[0]} → {new} on {names[1]}: another data set, not comparable"
     if other_cells(before, after):
         return f"S {old} → {new}, on other test cells: not comparable, compare each with its floors"
     said = {

@@ -49,7 +49,7 @@ def run(
         commands=_commands(options),
         currency=options.budget.currency,
     )
-    whole = contents.build(inputs, options.dataset, options.model)
+    whole = contents.build(inputs, options.data_set, options.model)
     for path, text in ((html, page.to_html(whole)), (markdown, page.to_markdown(whole, markdown.parent))):
         with files.replacing(path) as aside:
             aside.write_text(text, encoding="utf-8")
