@@ -17,6 +17,7 @@ sky:  ## Make the environment of SkyPilot, .venv-sky, for `morphospace rent` (a 
 	@bash environments/setup.sh sky
 
 repro: env  ## Run the whole pipeline on the data set named in params.yaml, and name the report
+	@python -m morphospace doctor --lock
 	@morphospace doctor --files >/dev/null || { morphospace doctor --files; exit 1; }
 	@dvc repro
 	@echo "Report: $(CURDIR)/reports/report.html (and reports/report.md)"
@@ -30,7 +31,7 @@ fast: env  ## Run the tests that take less than three minutes in all
 	@python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 experiments: env  ## Show the experiments with the few numbers that decide (all of them: dvc exp show)
-	@dvc exp show --drop '.*' --keep '^(Experiment|dataset|model|params.yaml:z_dim|train.r_loss_factor|$(HEADLINE))$$'
+	@dvc exp show --drop '.*' --keep '^(Experiment|reports/metrics/similarity.json:dataset|model|params.yaml:z_dim|train.r_loss_factor|$(HEADLINE))$$'
 
 mlflow: env  ## Serve the record of all runs (MLflow) at http://127.0.0.1:5000; another port: MLFLOW_PORT=5001
 	@uri=$$(morphospace tracking); case "$$uri" in http*) echo "The runs are at $$uri";; *) \

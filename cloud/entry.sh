@@ -63,6 +63,7 @@ work() {
     export GIT_AUTHOR_NAME=morphospace GIT_AUTHOR_EMAIL=morphospace@localhost
     export GIT_COMMITTER_NAME=morphospace GIT_COMMITTER_EMAIL=morphospace@localhost
     dvc config --local remote.store.url "s3://$bucket/dvc"
+    env PYTHONPATH=src python -m morphospace doctor --lock   # a kill may have torn dvc.lock
     # What training and the stages after it read; the raw images and the labels stay in the bucket.
     sed -nE 's|^ +- path: (data/.*)|\1|p' dvc.lock | sort -u |
         grep -vE '^data/(raw|illumination|objects|models|embeddings|package|timings$)' | xargs dvc pull

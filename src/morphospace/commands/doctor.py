@@ -16,7 +16,7 @@ from rich.text import Text
 from morphospace import params
 from morphospace.errors import InputError, MorphospaceError
 from morphospace.segmentation import _program
-from morphospace.storage import bucket, local, objects, queue, remote
+from morphospace.storage import bucket, local, lockfile, objects, queue, remote
 from morphospace.storage.bucket import Check
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -26,6 +26,7 @@ def run(
     read_only: Annotated[bool, typer.Option("--read-only", help="Write nothing; for keys that may only pull.")] = False,
     every: Annotated[bool, typer.Option("--objects", help="Compare every object with the cache, too.")] = False,
     mend: Annotated[bool, typer.Option("--mend", help="Delete lost or torn objects, for `dvc push` to send.")] = False,
+    lock: Annotated[bool, typer.Option("--lock", help="Look at dvc.lock alone; say nothing when it is well.")] = False,
     local_only: Annotated[
         bool, typer.Option("--files", help="Only look for files of yours where DVC deletes.")
     ] = False,
@@ -40,6 +41,9 @@ def run(
 
     `morphospace doctor && dvc push --run-cache`
 
+    A dvc.lock that a kill left empty or torn is kept aside, and the last good one that git has is brought back; `make
+    repro` asks for that first (`--lock`). With `--read-only` it is only named.
+
     Files of yours in a folder that a stage writes would be deleted when the stage runs again: they are named
     (`--files` looks for them alone, as `make repro` does first). So is an experiment of the queue whose worker was
     killed, with the lines to type.
@@ -50,7 +54,10 @@ def run(
     logging.getLogger("botocore").setLevel(logging.CRITICAL)  # its tracebacks are said in a line below
     if mend and (read_only or not every):
         raise InputError("--mend deletes objects: give --objects with it, and not --read-only")
-    checks = [local.strangers()] if local_only else list(_checks(name, not read_only, every, mend))
+    if lock:  # in a script that goes on: silent when all is well
+        checks = [check for check in _lock(not read_only) if check.verdict != "ok"]
+    else:
+        checks = [local.strangers()] if local_only else list(_checks(name, not read_only, every, mend))
     failed = sum(check.verdict == "fail" for check in checks)
     if as_json:
         typer.echo(json.dumps({"ok": not failed, "checks": [check._asdict() for check in checks]}, indent=2))
@@ -62,6 +69,7 @@ def run(
 
 def _checks(name: str, write: bool, every: bool, mend: bool) -> Iterator[Check]:
     """Yield all checks, the quick ones first."""
+    yield from _lock(write)
     yield from _tried("git", lambda: iter([local.git()]))
     yield from _tried("files", lambda: iter([local.strangers()]))
     yield from _tried("queue", lambda: iter([queue.stuck()]))
@@ -69,6 +77,11 @@ def _checks(name: str, write: bool, every: bool, mend: bool) -> Iterator[Check]:
     yield from _tried("engine", lambda: iter([_engine()]))
     yield from _tried("torch", lambda: iter([_torch()]))
     yield from _tried("remote", lambda: _bucket(name, write, every, mend))
+
+
+def _lock(write: bool) -> Iterator[Check]:
+    """Look at dvc.lock, which the other checks read."""
+    yield from _tried("lock", lambda: iter([lockfile.check(mend=write)]))
 
 
 def _tried(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
