@@ -94,5 +94,17 @@ def test_real_experiments_are_compared(here: Path, monkeypatch: pytest.MonkeyPat
     assert found.loc["waiting", "state"] == "queued"
     assert pd.isna(found.loc["waiting", "S"])
     assert list(found["z_dim"]) == [75, 150, 300]
+    run("git", "commit", "-q", "--allow-empty", "-m", "without an experiment")
+    run("git", "commit", "-q", "--allow-empty", "-m", "later")
+    compare.run(Path("last"))
+    assert not {"wide", "waiting"} & set(pd.read_csv("last/experiments.csv")["experiment"])
+    asked: list[tuple[str, ...]] = []
+    whole = compare._exp_show
+    monkeypatch.setattr(compare, "_exp_show", lambda *given: asked.append(given) or whole(*given))
+    compare.run(Path("every"), all_commits=True)
+    again = pd.read_csv("every/experiments.csv").set_index("experiment")
+    assert again.loc["wide"].equals(found.loc["wide"])
+    assert again.loc["waiting", "state"] == "queued"
+    assert [len(given) for given in asked] == [0, 3]  # the last commit, and the one that experiments began from
     shown = json.loads(run(*dvc, "exp", "show", "--json"))
     assert {e["rev"] for e in shown} >= {"workspace"}

@@ -1,12 +1,15 @@
 """The command ``compare``: all experiments, or all models, in one table. It is no stage of dvc.yaml."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from morphospace import files, params, places, tables
 from morphospace.errors import InputError
@@ -75,20 +78,46 @@ def run(
     typer.echo(f"{count(len(found), 'experiment')}: {output / 'experiments.md'}")
 
 
-def _ask(all_commits: bool) -> Any:
-    """Return what DVC says of its experiments.
+def _ask(all_commits: bool) -> list[Any]:
+    """Return what DVC says of its experiments, commit by commit.
+
+    DVC reads every commit that it is asked of, so it is asked of those alone that experiments began from.
 
     Raises
     ------
     InputError
         With DVC's own last line when it fails.
     """
-    command = [sys.executable, "-m", "dvc", "exp", "show", "--json", *(["--all-commits"] if all_commits else [])]
+    found = _exp_show()
+    others = _baselines() - {str(entry["rev"]) for entry in found} if all_commits else set()
+    shown: dict[str, Any] = {"console": Console(stderr=True), "transient": True}
+    for commit in track(sorted(others), "Asking DVC, a commit at a time", **shown):
+        found += _exp_show("--hide-workspace", "--rev", commit)
+    return found
+
+
+def _exp_show(*arguments: str) -> list[Any]:
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json", *arguments]
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     if out.returncode:
         said = [line for line in out.stderr.strip().splitlines() if line.strip()] or ["no message"]
         raise InputError(f"`dvc exp show` failed: {said[0]}; run from the root of a repository with a commit")
     try:
-        return json.loads(out.stdout)
+        return list(json.loads(out.stdout))
     except ValueError as error:
         raise InputError(f"`dvc exp show --json` wrote no JSON: {error}") from None
+
+
+def _baselines() -> set[str]:
+    """Return the commits that experiments began from: ``refs/exps/XX/YYYY/NAME``, and those that wait or failed."""
+    refs = _git("for-each-ref", "--format=%(refname)", "refs/exps").split()
+    parts = [ref.split("/") for ref in refs]
+    ended = {part[2] + part[3] for part in parts if len(part) > 4}
+    stashes = [ref for ref in refs if ref.startswith("refs/exps/celery/")]
+    told = "".join(_git("reflog", "show", "--format=%gs", ref) for ref in stashes)
+    waiting = set(re.findall(r"dvc-exp:[0-9a-f]+:([0-9a-f]{40})", told))
+    return {commit for commit in ended | waiting if _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout
