@@ -72,7 +72,9 @@ def test_a_sheet_that_leaves_images_out_says_so(fetched: Path, monkeypatch: pyte
     seen = []
     gallery = reconstruct.drawing.gallery
     monkeypatch.setattr(
-        reconstruct.drawing, "gallery", lambda rows, title: seen.append((rows, title)) or gallery(rows, title)
+        reconstruct.drawing,
+        "gallery",
+        lambda rows, title, **more: seen.append((rows, title)) or gallery(rows, title, **more),
     )
     monkeypatch.setattr(reconstruct, "SHOWN", 10)
     monkeypatch.setattr(reconstruct, "MINIBATCH", 7)

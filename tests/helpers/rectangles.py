@@ -32,7 +32,7 @@ class Plates:
 
     def run(self, **options: Any) -> dict[str, Any]:
         section = yaml.safe_load((ROOT / "params.yaml").read_text())["synthesize"] | {"size": 16, **options}
-        chosen = SimpleNamespace(synthesize=params.Synthesize.model_validate(section))
+        chosen = SimpleNamespace(data_set="drawn", synthesize=params.Synthesize.model_validate(section))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(params, "load", lambda: chosen)
             self._run()

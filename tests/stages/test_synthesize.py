@@ -194,7 +194,7 @@ def test_many_compounds_share_a_page_and_the_rest_is_counted(plates: Plates) -> 
         patch.setattr(_crop_report.drawing, "contact_sheet", lambda r, t: drawn.append((r, t)))
         patch.setattr(_crop_report.figures, "save", lambda *_: None)
         options = params.load(ROOT / "params.yaml").synthesize
-        _crop_report.draw(many, options, 3, plates.root / "crops", plates.root / "pictures")
+        _crop_report.draw(many, options, ["A", "B", "C"], plates.root / "crops", plates.root / "pictures")
     rows, title = drawn[0]
     assert len(rows) == 14
     assert title.endswith("14 of 20 shown")

@@ -63,6 +63,12 @@ def origin(model: Path) -> dict[str, str]:
     return {schema.MODEL: str(card.get("fingerprint", "")), schema.WEIGHTS: str(card.get("weights", ""))}
 
 
+def channels(model: Path) -> list[str]:
+    """Return the names of the channels from a model's card; none where there is no card."""
+    card = files.read_json(model / CARD) if (model / CARD).is_file() else {}
+    return [str(name) for name in card.get("channels") or []] if isinstance(card, dict) else []
+
+
 def is_image(text: str) -> bool:
     """Whether a query names a file or folder of crops, or would by its suffix."""
     return Path(text).suffix.lower() in inputs.SUFFIXES or Path(text).exists()

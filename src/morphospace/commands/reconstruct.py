@@ -64,7 +64,7 @@ def run(
             progress.advance(task, batch.weight)
         table = pd.concat(parts, ignore_index=True)
         tables.write_csv(table, aside / SCORES)
-        figures.save(_sheet(shown[:SHOWN], table), aside / SHEET)
+        figures.save(_sheet(shown[:SHOWN], table, [str(c) for c in card["channels"]]), aside / SHEET)
     typer.echo(f"images: {len(table):,}, mean S: {table['S'].mean():.4f}, model {card['fingerprint']}: {output}")
 
 
@@ -101,7 +101,7 @@ def _write(aside: Path, places: "pd.Series[str]", drawn: metric.Floats) -> None:
         path.write_bytes(codec.encode_tile(tile))
 
 
-def _sheet(pairs: list[tuple[NDArray[Any], NDArray[Any]]], table: pd.DataFrame) -> Any:
+def _sheet(pairs: list[tuple[NDArray[Any], NDArray[Any]]], table: pd.DataFrame, channels: list[str]) -> Any:
     """Return the contact sheet of the first images: each above its reconstruction, with S and the squared error."""
     captions = [f"S {s:.3f}\nMSE {mse:.1e}" for s, mse in zip(table["S"], table["mse"], strict=True)]
     rows = []
@@ -110,4 +110,4 @@ def _sheet(pairs: list[tuple[NDArray[Any], NDArray[Any]]], table: pd.DataFrame) 
         rows.append(drawing.Row("original", np.stack(originals)))
         rows.append(drawing.Row("drawn", np.stack(drawn), captions[i : i + len(drawn)]))
     cut = f"the first {len(pairs)} of {len(table):,}" if len(pairs) < len(table) else ""
-    return drawing.gallery(rows, cut)
+    return drawing.gallery(rows, cut, names=channels)

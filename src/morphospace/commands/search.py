@@ -84,7 +84,7 @@ def run(
     else:
         _show(console, found, asked, hits, like, metric, level)
     if sheet is not None:
-        figures.save(_sheet(found, asked, hits, level), sheet)
+        figures.save(_sheet(found, asked, hits, level, _query.channels(model)), sheet)
         Console(stderr=True).print(f"contact sheet: {sheet}", markup=False, highlight=False)
 
 
@@ -164,7 +164,7 @@ def _record(
     }
 
 
-def _sheet(database: Database, asked: Query, hits: pd.DataFrame, level: Level) -> Figure:
+def _sheet(database: Database, asked: Query, hits: pd.DataFrame, level: Level, channels: list[str]) -> Figure:
     """Return the contact sheet; a well or treatment is shown by the cell nearest to its mean."""
     own = [] if asked.row is None else [asked.row]
     tiles = _query.pictures(database, [*own, *map(int, hits[ROW])], level)
@@ -172,7 +172,7 @@ def _sheet(database: Database, asked: Query, hits: pd.DataFrame, level: Level) -
     if asked.tile is not None:
         tiles, lines = [asked.tile, *tiles], [[Path(asked.said).name]]
     said = [[f"{hit[RANK]}: {hit[DISTANCE]:.4f}", *_lines(hit, level)] for _, hit in hits.iterrows()]
-    return drawing.sheet(tiles[0], ["query", *lines[0]], list(zip(tiles[1:], said, strict=True)))
+    return drawing.sheet(tiles[0], ["query", *lines[0]], list(zip(tiles[1:], said, strict=True)), channels)
 
 
 def _lines(row: "pd.Series[Any]", level: Level) -> list[str]:

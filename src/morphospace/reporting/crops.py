@@ -75,7 +75,9 @@ def mean_histogram(means: NDArray[np.float64], low: float, high: float, noun: st
     return figure
 
 
-def contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], title: str) -> Figure:
+def contact_sheet(
+    rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], title: str, names: Sequence[str] = ()
+) -> Figure:
     """Return a page of cells, one row a treatment.
 
     Parameters
@@ -84,9 +86,11 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], title
         The label of each row, and its tiles (C, H, W).
     title
         What is shown, and what is left out.
+    names
+        Of the channels.
     """
     tiles: list[Sequence[NDArray[Any]]] = [t for _, t in rows]
-    return figures.grid(tiles, [label for label, _ in rows], title, tile=0.8)
+    return figures.grid(tiles, [label for label, _ in rows], title, tile=0.8, names=names)
 
 
 def _edges(longest: int, size: int, bins: int = _BINS) -> list[float]:

@@ -13,9 +13,15 @@ _COLUMNS = 6
 _WIDTH = 22  # characters of a line below a tile
 _LINES = 5
 _TILE = 1.6  # inches
+_PANEL = 0.8  # inches, of a channel, at least
 
 
-def sheet(query: NDArray[Any], said: Sequence[str], found: Sequence[tuple[NDArray[Any], Sequence[str]]]) -> Figure:
+def sheet(
+    query: NDArray[Any],
+    said: Sequence[str],
+    found: Sequence[tuple[NDArray[Any], Sequence[str]]],
+    names: Sequence[str] = (),
+) -> Figure:
     """Return the figure of a query (C, H, W), and of tiles of the same shape with the lines below each.
 
     Parameters
@@ -26,12 +32,17 @@ def sheet(query: NDArray[Any], said: Sequence[str], found: Sequence[tuple[NDArra
         Lines below it.
     found
         Tile and lines of each, the nearest first.
+    names
+        Of the channels.
     """
     cells = [(query, said), *found]
     columns = min(_COLUMNS, len(cells))
     rows = -(-len(cells) // columns)
-    wide = 1 if len(query) == 3 else len(query)
-    figure = figures.new(columns * (_TILE * wide + 0.15), rows * (_TILE + 0.95))
+    down, across = figures.panels(len(query))
+    # A block of panels is as wide as a tile in colour, and wider only where its panels would be too small to see.
+    side = max(_TILE / across, _PANEL) if across > 1 else _TILE
+    side = figures.side(side, columns, len(query), columns * 0.15)
+    figure = figures.new(columns * (side * across + 0.15), rows * (side * down + 0.95))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -39,7 +50,7 @@ def sheet(query: NDArray[Any], said: Sequence[str], found: Sequence[tuple[NDArra
         axis.set_axis_on()
         axis.set_xticks([])
         axis.set_yticks([])
-        axis.imshow(figures.display(tile))
+        figures.show(axis, tile, names, side)
         for spine in axis.spines.values():
             spine.set_visible(number == 0)
             spine.set_color(figures.COLOURS[3])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from morphospace.reporting.figures import COLOURS, display, new
+from morphospace.reporting.figures import COLOURS, new, panels, show, side
 
 LABELS = {
     "perfect": "the image itself",
@@ -30,16 +30,18 @@ class Row(NamedTuple):
     captions: Sequence[str] = ()
 
 
-def gallery(rows: Sequence[Row], title: str, tile: float = 1.05) -> Figure:
+def gallery(rows: Sequence[Row], title: str, tile: float = 1.05, names: Sequence[str] = ()) -> Figure:
     """Return tiles in rows, one column a cell, with captions under those that have them; a row may be shorter.
 
-    `tile` is the side of one tile in inches; channels that cannot be shown in colour stand side by side.
+    `tile` is the side of a panel in inches, or less where the figure would be too wide; `names` are those of the
+    channels, which stand on the panels of the first tile of each row.
     """
     columns = max(len(row.tiles) for row in rows)
     planes = rows[0].tiles.shape[1]
-    wide = 1 if planes == 3 else planes
-    heights = [tile + (0.2 * (1 + row.captions[0].count("\n")) if row.captions else 0.02) for row in rows]
-    figure = new(columns * tile * wide + 1.1, sum(heights) + 0.35)
+    down, across = panels(planes)
+    tile = side(tile, columns, planes, 1.1)
+    heights = [tile * down + (0.2 * (1 + row.captions[0].count("\n")) if row.captions else 0.02) for row in rows]
+    figure = new(columns * tile * across + 1.1, sum(heights) + 0.35)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, row in zip(axes, rows, strict=True):
         for i, axis in enumerate(line):
@@ -47,7 +49,7 @@ def gallery(rows: Sequence[Row], title: str, tile: float = 1.05) -> Figure:
             axis.spines[:].set_visible(False)
             if i >= len(row.tiles):
                 continue
-            axis.imshow(display(row.tiles[i]))
+            show(axis, row.tiles[i], names if i == 0 else (), tile)
             if row.captions:
                 axis.set_xlabel(row.captions[i], fontsize=8, labelpad=2)
         line[0].set_ylabel(row.label, rotation=0, ha="right", va="center", labelpad=6)

@@ -60,7 +60,7 @@ def chunked(cells: pd.DataFrame, stride: int, margin: float) -> dict[str, Any]:
     return {"stride": stride, "fields": fields, chunks.TOO_SMALL: too_small, "margin_share": round(margin, 6)}
 
 
-def draw(cells: pd.DataFrame, options: params.Synthesize, channels: int, folder: Path, pictures: Path) -> None:
+def draw(cells: pd.DataFrame, options: params.Synthesize, channels: list[str], folder: Path, pictures: Path) -> None:
     """Draw the histograms of sizes and of means, where there are such, and the contact sheet."""
     noun = "chunks" if options.stride else "cells"
     kept = cells[cells[schema.CROP_STATUS] == schema.KEPT]
@@ -76,7 +76,7 @@ def draw(cells: pd.DataFrame, options: params.Synthesize, channels: int, folder:
         of_name = kept[kept[by] == name]
         spread = of_name.iloc[np.unique(np.linspace(0, len(of_name) - 1, _COLUMNS).round().astype(int))]
         tiles = [
-            codec.decode_tile(packs.read(folder / f"{plate}.zip", [member])[0], channels)
+            codec.decode_tile(packs.read(folder / f"{plate}.zip", [member])[0], len(channels))
             for plate, member in zip(spread[schema.PLATE], spread[schema.CROP_FILE], strict=True)
         ]
         rows.append((f"{name} ({len(of_name):,})", tiles))
@@ -92,4 +92,4 @@ def draw(cells: pd.DataFrame, options: params.Synthesize, channels: int, folder:
             figures.save(
                 drawing.mean_histogram(means, options.min_mean, options.max_mean, noun), aside / "mean_histogram.png"
             )
-        figures.save(drawing.contact_sheet(rows, title), aside / "contact_sheet.png")
+        figures.save(drawing.contact_sheet(rows, title, channels), aside / "contact_sheet.png")

@@ -191,5 +191,5 @@ def _strips(
         return None, "none: no latent moves with anything"
     title = f"From the average cell along the latents that move most with each property (q ≤ {fdr:g})"
     if len(channels) not in (1, 3):  # three are red, green and blue
-        title += f"; side by side: {', '.join(channels)}"
+        title += f"; panels: {', '.join(channels)}"
     return drawing.strips(rows, labels, _SPAN, title), len(rows)

@@ -82,7 +82,9 @@ def run(
         tables.write_csv(found, table)
         whole = scores.summary(found, str(card["model"]), pca.k, pca.cells)
         records.write(metrics, record, options.data_set, whole, COMPARED)
-        galleries = _galleries(tiles, rows[schema.TEST], test, reconstruct, pca, str(card["model"]), options.seed)
+        galleries = _galleries(
+            tiles, rows[schema.TEST], test, reconstruct, pca, str(card["model"]), names, options.seed
+        )
         with files.replacing_folder(pictures) as folder:
             figures.save(drawing.floors(found, str(card["model"]), pca.k), folder / "bars.png")
             figures.save(drawing.per_channel(found, names, str(card["model"]), pca.k), folder / "per_channel.png")
@@ -166,6 +168,7 @@ def _galleries(
     reconstruct: metric.Reconstruct,
     pca: floors.Components,
     model: str,
+    names: list[str],
     seed: int,
 ) -> dict[str, Any]:
     """Return the pictures of random test cells, and of the best and worst by S when the model draws (000-38)."""
@@ -185,5 +188,5 @@ def _galleries(
         if scores.MODEL in s:
             drawn.append(drawing.Row(model, reconstruct(originals), captions[scores.MODEL]))
         drawn.append(drawing.Row(f"PCA-{pca.k}", pca.reconstruct(originals), captions[floors.PCA]))
-        figures_[name] = drawing.gallery(drawn, title)
+        figures_[name] = drawing.gallery(drawn, title, names=names)
     return figures_

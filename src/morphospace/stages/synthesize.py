@@ -70,7 +70,7 @@ def run(
         summary = report.metrics(cells, options, channels, scaling, kept_pixels)
         summary |= report.chunked(cells, options.stride, margin) if options.stride else {}
         records.write(metrics, record, whole.data_set, summary, COMPARED)
-        report.draw(cells, options, len(channels), packs_folder, pictures)
+        report.draw(cells, options, channels, packs_folder, pictures)
         tally.items, tally.unit = len(cells), "cells"
 
 
