@@ -191,7 +191,7 @@ def test_many_compounds_share_a_page_and_the_rest_is_counted(plates: Plates) -> 
     drawn: list[Any] = []
     many = pd.concat([kept.assign(Metadata_MoA=f"moa {i}") for i in range(20)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_crop_report.drawing, "contact_sheet", lambda r, t: drawn.append((r, t)))
+        patch.setattr(_crop_report.drawing, "contact_sheet", lambda r, t, _: drawn.append((r, t)))
         patch.setattr(_crop_report.figures, "save", lambda *_: None)
         options = params.load(ROOT / "params.yaml").synthesize
         _crop_report.draw(many, options, ["A", "B", "C"], plates.root / "crops", plates.root / "pictures")

@@ -79,7 +79,14 @@ def test_a_repository_before_its_first_run_needs_nothing(root: Path) -> None:
 
 def test_a_lock_with_a_conflict_is_named(root: Path) -> None:
     (root / "dvc.lock").write_text("<<<<<<< HEAD\nstages: {\n=======\n")
-    with pytest.raises(InputError, match=r"dvc.lock is not YAML; after a merge"):
+    with pytest.raises(InputError, match=r"dvc.lock cannot be read; after a merge"):
+        local.disk(root)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"schema: '2.0'", b"stages: [1]", b"\xff", b"stages: {a: 1}"])
+def test_a_torn_lock_names_the_command_that_mends_it(root: Path, content: bytes) -> None:
+    (root / "dvc.lock").write_bytes(content)
+    with pytest.raises(InputError, match="after a kill, `morphospace doctor --lock`"):
         local.disk(root)
 
 

@@ -74,4 +74,5 @@ def _unfinished(markdown: Path, name: str, dataset: str, before: str, stage: str
             f"Pictures below {markdown.parent}/figures may still be of {was}; metrics and records name theirs first.",
         ],
         sections=[],
+        footer="A note of morphospace in the place of a report.",
     )

@@ -126,12 +126,13 @@ def _outputs(root: Path) -> list[dict[str, Any]]:
     """Return the entries of ``dvc.lock`` for what stages wrote."""
     lock = root / "dvc.lock"
     try:
-        read = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
-    except yaml.YAMLError:
+        read = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {"stages": {}}
+        return [o for stage in read["stages"].values() for o in stage.get("outs", [])]
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
         raise InputError(
-            f"{lock} is not YAML; after a merge, `git checkout --theirs dvc.lock` and `dvc repro`"
+            f"{lock} cannot be read; after a merge, `git checkout --theirs dvc.lock` and `dvc repro`; after a kill, "
+            "`morphospace doctor --lock`"
         ) from None
-    return [o for stage in read.get("stages", {}).values() for o in stage.get("outs", [])]
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
