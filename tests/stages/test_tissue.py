@@ -141,6 +141,7 @@ def test_there_is_nothing_to_light_evenly_and_nothing_to_compare(small: Tissue) 
     assert len(functions) == 9
     assert all((f == 1).all() for f in functions)
     assert small.metrics("validate") == {
+        "dataset": "folder: tissue0/images",
         "fields": 0,
         "engine": "field",
         "truth": False,
