@@ -39,7 +39,7 @@ SHOWN = 4  # fields drawn
 FAILED = [PLATE, WELL, SITE, "Reason"]  # columns of failed.csv
 
 log = logging.getLogger(__name__)
-COMPARED = ("image_sets", "failed", "without_cells", "cells")  # by `dvc metrics diff`
+COMPARED = ("image_sets", "failed", "without_cells", "cells", "fields.doubtful")  # by `dvc metrics diff`
 
 
 def run(
