@@ -27,7 +27,7 @@ def test_the_help_of_a_stage_explains_its_paths(tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
-    out = _run("stage", "split", "a", "b", "c", "d", "e", cwd=tmp_path)
+    out = _run("stage", "split", "a", "b", "c", "d", "e", "f", cwd=tmp_path)
     assert out.returncode == 1
     assert "Traceback" not in out.stderr
     assert out.stderr.startswith("error: ParameterError: params.yaml is not here")

@@ -50,7 +50,18 @@ def test_only_image_sets_with_kept_crops_take_part_and_their_cells_are_counted(r
     assert len(splits) == 11
     assert "A12" not in set(splits[schema.WELL])
     assert sum(certificate["cells"].values()) == 33
-    keys = ["dataset", "by", "stratify", "asked", "required", "groups", "cells", "levels", "notes", "identical_pictures"]
+    keys = [
+        "dataset",
+        "by",
+        "stratify",
+        "asked",
+        "required",
+        "groups",
+        "cells",
+        "levels",
+        "notes",
+        "identical_pictures",
+    ]
     assert list(certificate) == keys
     assert certificate["identical_pictures"] == 0
     assert certificate["asked"] == {"train": 0.6, "validation": 0.2, "test": 0.2}
