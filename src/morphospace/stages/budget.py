@@ -57,8 +57,8 @@ def run(
         columns = {"predicted": "predicted_seconds", "low": "predicted_low", "high": "predicted_high"}
         stages = stages.merge(compared.table[["stage", *columns]].rename(columns=columns), how="left", on="stage")
     tables.write_csv(stages, table, float_format="%.6g")
-    found = joined(sums, ran, explained(predicted, _unpredicted(sums)))
-    records.write(metrics, record, whole.data_set, found, COMPARED)
+    cost = joined(sums, ran, explained(predicted, _unpredicted(sums)))
+    records.write(metrics, record, whole.data_set, cost, COMPARED)
     with files.replacing_folder(pictures) as folder:
         figures.save(budget.bars(stages), folder / "stages.png")
         figures.save(budget.scenarios(scaled, options.cells), folder / "extrapolation.png")

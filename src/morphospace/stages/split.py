@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from morphospace import files, params, records, schema, splitting, tables
+from morphospace import params, records, schema, splitting, tables
 from morphospace.errors import InputError
 from morphospace.imaging import chunks
 from morphospace.reporting.clock import clock
