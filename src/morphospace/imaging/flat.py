@@ -17,10 +17,10 @@ from morphospace.errors import InputError
 from morphospace.imaging import composite, tiff
 
 FULL_SCALE = 65_535  # that images of 8 and of 16 bits are counted on
-BINS = 100  # of the histogram of the mean image
-CUT = 0.3  # share of its pixels below the level at which it is cut off
+BINS = 100  # of the histogram of an image
+CUT = 0.3  # share of the pixels of a mean image below the level at which it is cut off
 SMOOTHING = 50.0  # px, standard deviation of the Gaussian filter
-TOP = 99.0  # percentile of an image that brighter pixels become
+TOP = 0.99  # the same share of the pixels of an image
 MOST = 5.0  # the largest logarithm: 148 times the flat field
 
 
@@ -48,25 +48,32 @@ def flat_field(paths: Sequence[Path]) -> NDArray[np.float32]:
 
 
 def cut_and_smooth(mean: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return a mean image (H, W) cut off where 30 % of its pixels lie below, and smoothed.
+    """Return a mean image (H, W) cut off at the `cutoff` of 30 % of its pixels, and smoothed.
 
-    The level is the upper edge of the first of 100 equal bins, from the least value to the largest, with which 30 % of
-    the pixels are reached.
+    Beyond the edge the outermost pixel repeats, as in scikit-image's ``gaussian`` (mode ``nearest``).
     """
-    counts, edges = np.histogram(mean, bins=BINS)
-    level = edges[int(np.searchsorted(np.cumsum(counts), CUT * mean.size)) + 1]
-    smooth = ndimage.gaussian_filter(np.minimum(mean, level), SMOOTHING)
+    smooth = ndimage.gaussian_filter(np.minimum(mean, cutoff(mean, CUT)), SMOOTHING, mode="nearest")
     return np.maximum(smooth, 1 / (composite.LEVELS - 1)).astype(np.float32)
+
+
+def cutoff(values: NDArray[np.floating[Any]], share: float) -> float:
+    """Return the level that brighter pixels of an image (H, W) become (004-05, 004-06).
+
+    It is the middle of a bin of the histogram, of 100 equal bins from the least value to the largest: of the bin after
+    the first one with which `share` of the pixels are reached, or of the last bin.
+    """
+    counts, edges = np.histogram(values, bins=BINS)
+    reached = int(np.searchsorted(np.cumsum(counts), share * values.size))
+    return float((edges[:-1] + edges[1:])[min(reached + 1, BINS - 1)] / 2)
 
 
 def log_ratio(image: NDArray[np.unsignedinteger[Any]], flat: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the natural logarithm (H, W) of an image over the flat field, from 0 to 5 (004-06).
 
-    The image is cut off at its 99th percentile before; what is darker than the flat field is 0.
+    The image is cut off at the `cutoff` of 99 % of its pixels before; what is darker than the flat field is 0.
     """
     shares = image / tiff.full_scale(image.dtype)
-    top = composite.percentile(composite.histogram(shares), TOP)
-    ratio = np.minimum(shares, top) / flat
+    ratio = np.minimum(shares, cutoff(shares, TOP)) / flat
     return np.asarray(np.minimum(np.log(np.maximum(ratio, 1.0)), MOST))
 
 
