@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from morphospace.errors import TrainingError
 from morphospace.models import conv_vae, lafarge_vae
+from morphospace.models._base import Plan
 
 
 def _model(**options: Any) -> lafarge_vae.LafargeVAE:
@@ -141,3 +142,30 @@ def test_without_its_discriminator_it_is_the_model_of_the_thesis() -> None:
 def test_a_size_that_16_does_not_divide_is_refused(size: int, hint: str) -> None:
     with pytest.raises(TrainingError, match=f"lafarge_vae needs tiles.*multiple of 16, not {size}.*{hint}"):
         lafarge_vae.build(3, size, 4)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (
+            Plan(9, 4),
+            r"4 layers .* in 10 epochs, train\.epochs is 4: set it to at least 10, or .*ramp to 0\.8",
+        ),
+        (
+            Plan(9, 20, 4),
+            r"train\.patience 4 may stop it after epoch 5: .* 0, or to at least 9, or .*ramp to 1 ",
+        ),
+    ],
+)
+def test_a_training_in_which_a_layer_never_counts_in_full_is_refused_with_what_fits(plan: Plan, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        _model(ramp=2.0).require(plan)
+
+
+def test_a_training_that_is_accepted_ends_with_all_layers_in_full() -> None:
+    model = _model(ramp=1.5)
+    model.require(Plan(9, 8))
+    with pytest.raises(TrainingError):
+        model.require(Plan(9, 7))
+    model.advance(7, 0.99)
+    assert model.weights() == pytest.approx([1, 1, 1, 1], abs=0.01)

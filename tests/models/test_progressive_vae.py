@@ -10,6 +10,7 @@ from safetensors.torch import save
 
 from morphospace.errors import TrainingError
 from morphospace.models import progressive_vae
+from morphospace.models._base import Plan
 from morphospace.models.progressive_vae import Equalised, ProgressiveVAE, pixel_norm, resized, resolutions, schedule
 from morphospace.training import embedding, fitting
 from morphospace.training.history import Epoch
@@ -272,3 +273,42 @@ def test_what_cannot_grow_is_refused(size: int, options: dict[str, Any], message
 def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         progressive_vae.Options(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan(9, 1), r"4 to 32 px \(block_epochs 2, 2, 2, 2\) in 8 epochs, train\.epochs is 1: set it to at least 8$"),
+        (Plan(9, 3), r"at least 8, or progressive_vae\.start to 8 and block_epochs to 1$"),
+        (Plan(9, 7), r"at least 8, or progressive_vae\.block_epochs to 1$"),
+        (
+            Plan(9, 8, 3),
+            r"train\.patience 3 may stop it after epoch 4: .* 0, or to at least 7, or .*_epochs to 1$",
+        ),
+    ],
+)
+def test_a_training_that_ends_before_the_model_is_grown_is_refused_with_what_fits(plan: Plan, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        _model(block_epochs=2).require(plan)
+
+
+@pytest.mark.parametrize("block_epochs", [1, 3, [1, 2, 3, 4]])
+def test_a_training_that_is_accepted_grows_to_the_full_size_whatever_the_losses_are(block_epochs: Any) -> None:
+    model = _model(block_epochs=block_epochs)
+    accepted = []
+    for epochs in range(1, 14):
+        for patience in range(14):
+            try:
+                model.require(Plan(9, epochs, patience))
+            except TrainingError:
+                continue
+            accepted.append((epochs, patience))
+            last = epochs if not patience else min(epochs, patience + 1)
+            assert schedule(last - 1, 0.99, model.block_epochs) == (3, 1.0)
+    assert (sum(model.block_epochs), 0) in accepted
+    assert (13, sum(model.block_epochs) - 1) in accepted
+
+
+def test_what_a_refusal_offers_is_accepted() -> None:
+    _model(block_epochs=1).require(Plan(9, 7))
+    _model(start=8, block_epochs=1).require(Plan(9, 3))

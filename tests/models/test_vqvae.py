@@ -9,6 +9,7 @@ from torch import Tensor
 
 from morphospace.errors import TrainingError
 from morphospace.models import _build, vqvae
+from morphospace.models._base import Plan
 from morphospace.models.vqvae import Codebook
 
 
@@ -165,11 +166,11 @@ def test_the_places_of_a_tile_differ_even_when_the_latent_has_one_vector() -> No
 
 def test_a_codebook_larger_than_the_data_is_refused() -> None:
     model = _model(codes=32)
-    model.require(32)
+    model.require(Plan(32, 1))
     with pytest.raises(TrainingError, match=r"32 codes for the 31 vectors of 31 training tiles.*codes to 31"):
-        model.require(31)
-    _model(codes=32, pool=2).require(8)
-    _build.build("vqvae", 2, 64, 8, {"codes": 32}, "folded").require(16)  # each channel is an image
+        model.require(Plan(31, 1))
+    _model(codes=32, pool=2).require(Plan(8, 1))
+    _build.build("vqvae", 2, 64, 8, {"codes": 32}, "folded").require(Plan(16, 1))  # each channel is an image
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 
 from morphospace.errors import TrainingError
-from morphospace.models import conv_vae, vqvae
+from morphospace.models import conv_vae, progressive_vae, vqvae
 from morphospace.training import checkpoint, fitting
 from morphospace.training.history import Epoch
 from morphospace.training.module import Observer
@@ -163,6 +163,21 @@ def test_the_schedules_reach_the_optimiser(tmp_path: Path, discs: Any) -> None:
     fitted = _fit(tmp_path, discs, lr_decay=0.5, lr_step=2, beta=2.0, kl_warmup=4)
     assert [row.learning_rate for row in fitted.history] == [1e-3, 1e-3, 5e-4, 5e-4]
     assert [row.kl_weight for row in fitted.history] == [0.5, 1.0, 1.5, 2.0]
+
+
+def test_a_warm_up_that_is_longer_than_the_training_is_said(
+    tmp_path: Path, discs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _fit(tmp_path, discs, epochs=1, kl_warmup=4)
+    assert "kl_warmup is 4 epochs and train.epochs 1: the weight of the KL term ends at 25 %" in caplog.text
+
+
+def test_a_model_that_would_not_grow_is_refused_before_any_work(tmp_path: Path, discs: Any) -> None:
+    model, recorder = progressive_vae.build(3, 16, 4), Recorder()
+    settings = Settings(**{**SETTINGS, "epochs": 2})
+    with pytest.raises(TrainingError, match=r"grows from 4 to 16 px .* in 3 epochs, train\.epochs is 2"):
+        fitting.fit(model, discs, np.arange(33), np.arange(33, 41), settings, tmp_path, "a", recorder)
+    assert recorder.steps == []
 
 
 def test_no_training_crop_is_refused(tmp_path: Path, discs: Any) -> None:

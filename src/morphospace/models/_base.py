@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from morphospace.errors import TrainingError
 from morphospace.options import Options
 
 MaxLogvar = Annotated[float, Field(gt=0, le=40)]
@@ -59,6 +60,57 @@ class Output:
     logs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+class Plan(NamedTuple):
+    """A training as a model is told of it before it begins.
+
+    Attributes
+    ----------
+    images
+        Training tiles.
+    epochs
+        Epochs at most.
+    patience
+        Epochs without a better validation loss that end it; 0: none do.
+    """
+
+    images: int
+    epochs: int
+    patience: int = 0
+
+    @property
+    def certain(self) -> int:
+        """Epochs that are trained whatever the losses are."""
+        return min(self.epochs, 1 + self.patience) if self.patience else self.epochs
+
+    def require_epochs(self, needed: int, what: str, cure: str = "") -> None:
+        """Refuse a training that ends, or that its patience may end, before a schedule does.
+
+        Parameters
+        ----------
+        needed
+            Epochs that the schedule takes.
+        what
+            What it does in them, as in "progressive_vae grows to 64 px".
+        cure
+            What else may be set to do with the epochs that are certain.
+
+        Raises
+        ------
+        TrainingError
+            With the numbers that would do.
+        """
+        also = f", or {cure}" if cure else ""
+        if self.epochs < needed:
+            raise TrainingError(
+                f"{what} in {needed} epochs, train.epochs is {self.epochs}: set it to at least {needed}{also}"
+            )
+        if self.certain < needed:
+            raise TrainingError(
+                f"{what} in {needed} epochs, and train.patience {self.patience} may stop it after epoch "
+                f"{self.certain}: set it to 0, or to at least {needed - 1}{also}"
+            )
+
+
 class Masked(NamedTuple):
     """Tiles as a model that hides a part of them sees them, `seen`, and with the hidden part as it is `drawn`."""
 
@@ -107,8 +159,8 @@ class Model(nn.Module):
         """Return tiles with a part hidden, and that part as the model draws it; None if the model hides nothing."""
         return None
 
-    def require(self, images: int) -> None:
-        """Refuse, with a TrainingError, to be trained on so few tiles; told their number before the first epoch."""
+    def require(self, plan: Plan) -> None:
+        """Refuse, with a TrainingError, a training that cannot work: too few tiles, a schedule that would not end."""
 
     def prepare(self, minibatches: Iterator[Tensor]) -> None:
         """Be shown tiles as training will see them, without end, once, before the first step; a few may be taken."""

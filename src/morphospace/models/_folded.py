@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from morphospace.errors import TrainingError
-from morphospace.models._base import Latent, Masked, Model, Output
+from morphospace.models._base import Latent, Masked, Model, Output, Plan
 
 
 def share(z_dim: int, channels: int) -> int:
@@ -76,9 +76,9 @@ class Folded(Model):
         shown = self.inner.masked(_expand(x))
         return shown and Masked(*(self._stack(t) for t in shown))
 
-    def require(self, images: int) -> None:
+    def require(self, plan: Plan) -> None:
         """Pass it on: every channel is an image."""
-        self.inner.require(images * self.channels)
+        self.inner.require(plan._replace(images=plan.images * self.channels))
 
     def prepare(self, minibatches: Iterator[Tensor]) -> None:
         """Show the planes of the tiles."""

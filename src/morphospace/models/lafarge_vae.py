@@ -11,6 +11,7 @@ counts from 1, so that in the first T a plain VAE and its discriminator begin to
 (`distances`).
 """
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from morphospace.models._base import VAE, Latent, Output, VAEOptions, bounded, sample
+from morphospace.models._base import VAE, Latent, Output, Plan, VAEOptions, bounded, sample
 from morphospace.models._blocks import encoder, initialise, require_divisible
 from morphospace.models._convnet import THESIS, flat, upwards
 
@@ -91,6 +92,21 @@ class LafargeVAE(VAE):
         """Return the tiles (N, C, H, W) of latent points (N, z_dim)."""
         drawn: Tensor = self.decoder(z)
         return drawn
+
+    def require(self, plan: Plan) -> None:
+        """Refuse a training that ends before the last layer of the discriminator counts in full.
+
+        Raises
+        ------
+        TrainingError
+            With the epochs, the patience and the ramp that would do.
+        """
+        steps = len(_JUDGED) + 1
+        plan.require_epochs(
+            math.ceil(steps * self.ramp),
+            f"lafarge_vae counts all {len(_JUDGED)} layers of its discriminator (ramp {self.ramp:g})",
+            f"lafarge_vae.ramp to {plan.certain / steps:g} or less",
+        )
 
     def advance(self, epoch: int, share: float) -> None:
         """Note the time: it decides which layers of the discriminator count."""

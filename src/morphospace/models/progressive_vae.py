@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from morphospace.errors import TrainingError
-from morphospace.models._base import VAE, Latent, Output, VAEOptions, bounded, sample
+from morphospace.models._base import VAE, Latent, Output, Plan, VAEOptions, bounded, sample
 from morphospace.models._blocks import require_divisible
 
 _LEAK = 0.2  # of LeakyReLU (Karras et al. 2018)
@@ -30,7 +30,8 @@ Epochs = Annotated[int, Field(ge=1)]
 class Options(VAEOptions):
     """What ``params.yaml`` may say of this model (see `build`).
 
-    ``train.patience`` should be 0: a new block makes the loss worse for some time. A short training wants a high rate.
+    A training is refused whose epochs end, or whose ``train.patience`` may end it, before the last block has faded in.
+    The patience should be 0: a new block makes the loss worse for some time. A short training wants a high rate.
     On 420 real cells, 32 px, width 8, R = 50,000, after 13 epochs (156 steps; an epoch for each resolution), the
     validation loss is 679 at 5e-4, the rate of the thesis, 473 at 3e-3 and 386 at 1e-2.
     """
@@ -138,6 +139,22 @@ class ProgressiveVAE(VAE):
         self.leave = nn.ModuleList(Equalised((channels, widths[k], 1, 1), clip, gain=_CONTRAST) for k in steps)
         self.register_buffer("depth", torch.tensor(0))
         self.register_buffer("alpha", torch.tensor(1.0))
+
+    def require(self, plan: Plan) -> None:
+        """Refuse a training that ends before the model has its full size.
+
+        Raises
+        ------
+        TrainingError
+            With the epochs, the patience and the block_epochs that would do.
+        """
+        size, each = self.sides[-1], plan.certain // len(self.sides)
+        cure = f"progressive_vae.block_epochs to {each}" if each else ""
+        if not each and plan.certain > 1:
+            cure = f"progressive_vae.start to {self.sides[-plan.certain]} and block_epochs to 1"
+        told = ", ".join(map(str, self.block_epochs))
+        what = f"progressive_vae grows from {self.sides[0]} to {size} px (block_epochs {told})"
+        plan.require_epochs(sum(self.block_epochs), what, cure)
 
     def advance(self, epoch: int, share: float) -> None:
         """Grow to where the schedule is, and clip the weights of the step before."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from morphospace.errors import TrainingError
-from morphospace.models._base import Latent, Model, Output
+from morphospace.models._base import Latent, Model, Output, Plan
 from morphospace.models._blocks import LEAK, decoder, encoder, initialise, require_divisible
 from morphospace.options import Options as BaseOptions
 
@@ -175,7 +175,7 @@ class VQVAE(Model):
             logs={"perplexity": perplexity(uses), "dead_codes": (self.codebook.count < _DEAD).float().mean()},
         )
 
-    def require(self, images: int) -> None:
+    def require(self, plan: Plan) -> None:
         """Refuse a codebook with more codes than there are vectors to be one of them.
 
         Raises
@@ -183,11 +183,11 @@ class VQVAE(Model):
         TrainingError
             Naming how many codes there can be.
         """
-        codes, vectors = self.codebook.codes.shape[1], images * self.pool**2
+        codes, vectors = self.codebook.codes.shape[1], plan.images * self.pool**2
         if codes > vectors:
             raise TrainingError(
-                f"vqvae has {codes} codes for the {vectors} vectors of {images} training tiles; set vqvae.codes to "
-                f"{vectors} or fewer, a small part of that to have codes that stand for many"
+                f"vqvae has {codes} codes for the {vectors} vectors of {plan.images} training tiles; set vqvae.codes "
+                f"to {vectors} or fewer, a small part of that to have codes that stand for many"
             )
 
     def _quantised(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

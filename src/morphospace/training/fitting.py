@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from morphospace.errors import StoppedError, TrainingError
-from morphospace.models._base import Model
+from morphospace.models._base import Model, Plan
 from morphospace.training import checkpoint, history, process
 from morphospace.training.data import Labels, loaders
 from morphospace.training.history import Epoch
@@ -80,7 +80,15 @@ def fit(
         )
     if settings.contrastive and labels is None:
         raise TrainingError("train.contrastive needs the labels of the cells, and none were given")
-    model.require(len(train))
+    if settings.epochs < settings.kl_warmup:
+        reached = settings.epochs / settings.kl_warmup
+        _log.warning(
+            "train.kl_warmup is %d epochs and train.epochs %d: the weight of the KL term ends at %.0f %% of train.beta",
+            settings.kl_warmup,
+            settings.epochs,
+            100 * reached,
+        )
+    model.require(Plan(len(train), settings.epochs, settings.patience))
     start = time.perf_counter()
     observer = observer or Observer()
     found = checkpoint.load(folder, fingerprint)
