@@ -224,6 +224,16 @@ def test_a_table_of_splits_that_does_not_fit_the_cells_is_refused() -> None:
         splitting.verify(pd.concat([splits, splits.iloc[:1]]), cells, "well")
 
 
+@pytest.mark.parametrize("side", ["holdout", "Train", "", "test "])
+def test_a_side_that_is_none_of_the_three_is_refused_with_its_row(tmp_path: Path, side: str) -> None:
+    path = tmp_path / "splits.csv"
+    columns = [*schema.IMAGE_SET_KEY, splitting.GROUP, schema.SPLIT]
+    rows = [["P", "B02", "1", "P/B02", "train"], ["P", "B03", "1", "P/B03", side], ["P", "B04", "1", "P/B04", "test"]]
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+    with pytest.raises(InputError, match=rf"Split of image set P, B03, 1 is '{side}', .* train, validation, test \(1 "):
+        splitting.read(path)
+
+
 def test_a_written_table_is_read_as_text(tmp_path: Path) -> None:
     splits, _ = assign(table(3, 12).assign(**{schema.WELL: lambda t: t[schema.WELL].str[1:]}))
     splits.to_csv(tmp_path / "splits.csv", index=False)

@@ -171,11 +171,18 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When it is missing, is no table, or lacks a column.
+        When it is missing, is no table, lacks a column, or an image set has no split of this name.
     """
-    return schema.check(
-        tables.read_csv(path, stage="split"), [*IMAGE_SET_KEY, GROUP, SPLIT], str(path), key=IMAGE_SET_KEY
-    )
+    table = tables.read_csv(path, stage="split")
+    schema.check(table, [*IMAGE_SET_KEY, GROUP, SPLIT], str(path), key=IMAGE_SET_KEY)
+    unknown = table[~table[SPLIT].isin(SPLITS)]
+    if len(unknown):
+        which = ", ".join(unknown[IMAGE_SET_KEY].iloc[0])
+        raise InputError(
+            f"{path}: {SPLIT} of image set {which} is {unknown[SPLIT].iloc[0]!r}, which is none of {', '.join(SPLITS)} "
+            f"({len(unknown):,} such rows); correct it, or run `dvc repro -f split`"
+        )
+    return table
 
 
 def _wanted(table: pd.DataFrame, by: str, fractions: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:

@@ -1,6 +1,7 @@
 """A model folder is loaded when its two files fit each other, and refused with the reason otherwise."""
 
 import json
+import resource
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from morphospace.errors import InputError
+from morphospace import registry
+from morphospace.errors import InputError, TrainingError
 from morphospace.models import conv_vae, mae
 from morphospace.training import embedding
 
@@ -103,6 +105,59 @@ def test_a_card_that_does_not_fit_is_refused(folder: Path, changes: dict[str, An
     _rewrite(folder, **changes)
     with pytest.raises(InputError, match=match):
         embedding.load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"z_dim": 10**9}, r"decoder.*is \(256, 3\), model\.json wants \(256, 1000000000\)|wants \(1000000000, 256\)"),
+        ({"z_dim": 10**17}, r"model\.json wants a network that cannot be|wants \(100000000000000000, 256\)"),
+        ({"z_dim": 10**30}, r"model\.json"),
+        ({"size": 4096}, r"model\.json wants \("),
+        ({"channels": ["A"] * 100_000}, r"model\.json wants \("),
+        ({"model": "mae", "size": 4096, "options": {"patch": 2, "width": 2048}}, r"lacks tensor"),
+        ({"model": "cae", "options": {"filters": [4096] * 4}}, r"lacks tensor|wants \("),
+        ({"size": 4097}, r"model\.json: size"),
+        ({"size": 15}, r"model\.json: .*not 15; .*fetch both files again"),
+    ],
+)
+def test_a_card_of_a_network_of_any_size_takes_no_memory_before_its_weights_are_compared(
+    folder: Path, changes: dict[str, Any], match: str
+) -> None:
+    _rewrite(folder, **changes)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=match):
+        embedding.load_model(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+@pytest.mark.parametrize("name", registry.names("models"))
+def test_every_model_is_laid_out_without_memory_as_it_is_built(name: str) -> None:
+    options = registry.load("models", name).Options().model_dump()
+    card = _card(model=name, size=64, z_dim=12, options=options)
+    built = {key: tuple(t.shape) for key, t in embedding.build(card).state_dict().items()}
+    assert embedding._shapes_wanted(card) == built
+    with torch.device("meta"):
+        assert {t.device.type for t in embedding.build(card).state_dict().values()} == {"meta"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(folder: Path, value: float) -> None:
+    card, weights = embedding.read_card(folder), load_file(folder / embedding.WEIGHTS)
+    weights["mean.bias"][1] = value
+    embedding.save_model(folder, weights, card)
+    with pytest.raises(InputError, match=r"model\.safetensors: mean\.bias has values that are not finite numbers"):
+        embedding.load_model(folder)
+
+
+def test_latents_that_are_not_finite_are_refused_with_their_number(folder: Path) -> None:
+    model, _ = embedding.load_model(folder)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e30)  # finite, and what comes of it is not
+    tiles = _tiles()
+    with pytest.raises(TrainingError, match=r"puts 7 of 7 tiles nowhere: their latents are not finite"):
+        embedding.encode(model, tiles, 3)
 
 
 def test_a_card_that_is_newer_is_not_read_further(folder: Path) -> None:

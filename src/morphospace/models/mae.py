@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -195,11 +194,11 @@ def positions(side: int, width: int) -> Tensor:
     The first half says the row, the second the column: sines, then cosines, of place / 10000^(k / quarter).
     """
     quarter = width // 4
-    rates = 1 / 10_000 ** (np.arange(quarter) / quarter)
-    angles = np.arange(side)[:, None] * rates
-    axis = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    both = np.concatenate([np.repeat(axis, side, axis=0), np.tile(axis, (side, 1))], axis=1)
-    return torch.from_numpy(both.astype(np.float32))
+    rates = 1 / 10_000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
+    angles = torch.arange(side, dtype=torch.float64)[:, None] * rates
+    axis = torch.cat([angles.sin(), angles.cos()], dim=1)
+    both = torch.cat([axis.repeat_interleave(side, dim=0), axis.repeat(side, 1)], dim=1)
+    return both.to(torch.float32)
 
 
 def partition(side: int, classes: int) -> Tensor:
@@ -208,8 +207,9 @@ def partition(side: int, classes: int) -> Tensor:
     The classes go round within a row and on in the next, moved by half of them where they would stand below themselves:
     no two patches of a class are side by side or one above the other.
     """
-    row, column = np.divmod(np.arange(side * side), side)
-    return torch.from_numpy((column + row * (side % classes or classes // 2)) % classes)
+    place = torch.arange(side * side)
+    row, column = place // side, place % side
+    return (column + row * (side % classes or classes // 2)) % classes
 
 
 def build(

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from morphospace import files, schema
-from morphospace.errors import InputError
+from morphospace.errors import InputError, TrainingError
 from morphospace.models import _build
 from morphospace.models._base import Model
 from morphospace.training import checkpoint
@@ -109,7 +109,10 @@ def build(card: Card) -> Model:
         options = plug_in.Options.model_validate(card.options).model_dump()
     except ValidationError as error:
         raise InputError(f"{CARD}: options of {card.model}: {_first(error)}; {other}") from None
-    return _build.build(card.model, len(card.channels), card.size, card.z_dim, options, card.channel_mode)
+    try:
+        return _build.build(card.model, len(card.channels), card.size, card.z_dim, options, card.channel_mode)
+    except TrainingError as error:
+        raise InputError(f"{CARD}: {error}; {other}") from None
 
 
 def load_model(folder: Path) -> tuple[Model, dict[str, Any]]:
@@ -118,18 +121,22 @@ def load_model(folder: Path) -> tuple[Model, dict[str, Any]]:
     Raises
     ------
     InputError
-        When a file is missing, damaged, or does not fit the other: the file, the key and both shapes are named.
+        When a file is missing, damaged, or does not fit the other: the file, the key and both shapes are named; or when
+        a weight is not a finite number.
     """
     card = read_card(folder)
-    model = build(card)
     path = folder / WEIGHTS
+    _check_fit(_shapes_wanted(card), _shapes(path), path)  # before anything of that size is made
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} cannot be read ({error}); {_AGAIN}") from None
-    _check_fit(model.state_dict(), weights, path)
     if card.weights not in ("", _sha256(path)):
         raise InputError(f"{path} is not the file that {CARD} was written with: its SHA-256 is another; {_AGAIN}")
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} has values that are not finite numbers; train the model anew")
+    model = build(card)
     model.load_state_dict(weights)
     return model.to(device()).eval(), card.model_dump()
 
@@ -156,6 +163,11 @@ def encode(
 
     A model without a posterior has None for the second. The model is put in evaluation mode; only a minibatch of tiles
     is in memory at a time.
+
+    Raises
+    ------
+    TrainingError
+        When a latent is not a finite number, with the number of such tiles.
     """
     means, logvars = [], []
 
@@ -163,11 +175,13 @@ def encode(
         latent = model.encode(x)
         return _array(latent.mean), None if latent.logvar is None else _array(latent.logvar)
 
-    for mean, logvar in _each(model, tiles, minibatch, one):
-        means.append(mean)
-        if logvar is not None:
-            logvars.append(logvar)
-    return np.concatenate(means), np.concatenate(logvars) if logvars else None
+    for places, spread in _each(model, tiles, minibatch, one):
+        means.append(places)
+        if spread is not None:
+            logvars.append(spread)
+    mean, logvar = np.concatenate(means), np.concatenate(logvars) if logvars else None
+    _require_finite(mean if logvar is None else np.concatenate([mean, logvar], axis=1))
+    return mean, logvar
 
 
 def reconstruct(model: Model, tiles: NDArray[np.uint8], minibatch: int) -> NDArray[np.float32]:
@@ -242,16 +256,41 @@ def _array(drawn: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(drawn.float().cpu().numpy())
 
 
-def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+def _require_finite(latents: NDArray[np.float32]) -> None:
+    wrong = np.count_nonzero(~np.isfinite(latents).all(axis=1))
+    if wrong:
+        raise TrainingError(
+            f"the model puts {wrong:,} of {len(latents):,} tiles nowhere: their latents are not finite numbers; "
+            "train it anew with a lower train.learning_rate"
+        )
+
+
+def _shapes_wanted(card: Card) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights of a card's model, which is laid out without taking any memory."""
+    try:
+        with torch.device("meta"):
+            return {name: tuple(t.shape) for name, t in build(card).state_dict().items()}
+    except (RuntimeError, OverflowError, TypeError) as error:  # sizes beyond what torch can count
+        raise InputError(f"{CARD} wants a network that cannot be: {str(error).splitlines()[0]}; {_AGAIN}") from None
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a file, from its header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} cannot be read ({error}); {_AGAIN}") from None
+
+
+def _check_fit(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], path: Path) -> None:
     differing = sorted(wanted.keys() ^ found.keys())
     if differing:
         where = "lacks" if differing[0] in wanted else "has an unknown"
         raise InputError(f"{path} {where} tensor {differing[0]}; it is not of this {CARD}: {_AGAIN}")
-    for name, tensor in wanted.items():
-        if tensor.shape != found[name].shape:
-            raise InputError(
-                f"{path}: {name} is {tuple(found[name].shape)}, {CARD} wants {tuple(tensor.shape)}; {_AGAIN}"
-            )
+    for name, shape in wanted.items():
+        if shape != found[name]:
+            raise InputError(f"{path}: {name} is {found[name]}, {CARD} wants {shape}; {_AGAIN}")
 
 
 def _first(error: ValidationError) -> str:
