@@ -30,6 +30,7 @@ PLUMBING |= {
     "speeds",
     "records",
     "yamls",
+    "seals",
 }  # of a search, and of machines: neither decides a result
 PLUMBING |= {"reasons", "words"}
 # May import what is to the right of it, and its own kind.
@@ -41,7 +42,7 @@ LAYERS = {
     "bottom": {"bottom"},
 }
 BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
-BOTTOM |= {"supervision", "tiffs", "wells", "places", "reasons", "words", "records", "yamls"}
+BOTTOM |= {"supervision", "tiffs", "wells", "places", "reasons", "words", "records", "yamls", "seals"}
 # Methods that give libraries several parameters as plain values: who calls one reads them all.
 GIVE = [n for n, f in vars(params.Params).items() if inspect.isfunction(f) and not n.startswith(("_", "model_"))]
 GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from morphospace import files
+from morphospace import files, seals
 from morphospace.errors import InputError
 from morphospace.options import Options
 
@@ -150,9 +150,20 @@ def read(path: Path) -> Benchmark:
         raise InputError(f"{path} is no benchmark of this version: {where}: {first['msg']}; measure again") from None
 
 
+def known() -> Benchmark | None:
+    """Return what was measured here so far; None when nothing, or what is kept cannot be used."""
+    if not (path := here()).is_file() or not seals.intact(path, unsealed=True):
+        return None
+    try:
+        return read(path)
+    except InputError:
+        return None  # as good as never measured
+
+
 def write(path: Path, found: Benchmark) -> None:
-    """Write measurements, aside and renamed."""
-    files.write_json(path, found.model_dump(by_alias=True))
+    """Write measurements, aside and renamed; this machine's own are sealed."""
+    with (seals.keeping if path == here() else files.replacing)(path) as aside:
+        files.write_json(aside, found.model_dump(by_alias=True))
 
 
 def expected(shape: Shape, epochs: int, train: int, validation: int) -> float | None:
@@ -160,14 +171,11 @@ def expected(shape: Shape, epochs: int, train: int, validation: int) -> float | 
 
     Of several numbers of workers, the one nearest to a single one is taken.
     """
-    if not (path := here()).is_file():
+    measurements = known()
+    shapes = measurements.shapes.values() if measurements else ()
+    fitting = [s for s in shapes if s.shape == shape and s.jobs == files.jobs()]
+    if not fitting:
         return None
-    try:
-        known = [s for s in read(path).shapes.values() if s.shape == shape and s.jobs == files.jobs()]
-    except InputError:
-        return None  # of an older version: as good as never measured
-    if not known:
-        return None
-    speed = min(known, key=lambda s: s.workers)
+    speed = min(fitting, key=lambda s: s.workers)
     an_epoch = train * measured(speed.train).value + validation * measured(speed.validate_).value
     return epochs * (an_epoch + measured(speed.epoch).value)

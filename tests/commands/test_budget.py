@@ -325,6 +325,16 @@ def test_what_two_processes_measure_at_once_is_kept_of_both() -> None:
     assert found.machine == "box"
 
 
+@pytest.mark.parametrize("text", ["", "Aborted.", "{}", None])
+def test_speeds_that_were_damaged_are_measured_anew(text: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    measured = _measure._kept(_measure.this_machine("box").model_copy(update={"shapes": benchmark((75,)).shapes}))
+    assert _measure.this_machine() == measured
+    content = speeds.here().read_text()
+    speeds.here().write_text(content.replace('"machine": "box"', '"machine": "bot"') if text is None else text)
+    assert not _measure.this_machine().shapes
+    assert "is not as it was written" in caplog.text
+
+
 def test_a_speed_of_other_software_is_measured_anew() -> None:
     speeds.write(speeds.here(), benchmark())
     assert not _measure.this_machine().shapes

@@ -111,6 +111,10 @@ def test_only_what_is_new_is_trained(project: Path, monkeypatch: pytest.MonkeyPa
     assert second["data_sets"][0]["models"][name] == first["data_sets"][0]["models"][name]
     _run(project, ("autoencoder",), seconds=0.2)
     assert asked == ["ConvAutoencoder", "ConvVAE", "ConvAutoencoder"]
+    for path in files.scratch("compare", "").rglob("result/record.json"):
+        path.write_text("{}")  # as if a disk had lost them
+    _run(project, ("autoencoder",), seconds=0.2)
+    assert asked == ["ConvAutoencoder", "ConvVAE", "ConvAutoencoder", "ConvAutoencoder"]
 
 
 @pytest.mark.slow

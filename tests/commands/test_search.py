@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from morphospace import cli, schema
+from morphospace import cli, files, schema
 from morphospace.commands import search
 from morphospace.errors import InputError
 from morphospace.imaging import packs
@@ -97,6 +97,50 @@ def test_a_database_at_a_place_is_used_without_the_data(here: Path, capsys: pyte
     shutil.rmtree("data")
     with pytest.raises(InputError, match=r"data/embeddings\.parquet is missing"):
         search.run("P1/B01/1/1")
+
+
+def _largest(folder: Path) -> Path:
+    return max((f for f in folder.rglob("*.lance") if f.is_file()), key=lambda f: f.stat().st_size)
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["altered", "cut", "gone", "manifest"])
+def test_a_database_of_the_scratch_folder_that_was_damaged_is_built_anew(
+    here: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    first = _json(capsys, "P1/B01/1/1")
+    assert not caplog.records
+    (folder,) = (f for f in files.scratch("search", "").iterdir() if f.is_dir())
+    if damage == "altered":
+        _flip(_largest(folder))
+    elif damage == "cut":
+        _largest(folder).write_bytes(b"Aborted.")
+    elif damage == "gone":
+        _largest(folder).unlink()
+    else:
+        for path in folder.rglob("_versions/*"):
+            path.write_bytes(b"")
+    assert _json(capsys, "P1/B01/1/1") == first
+    assert "is not as it was written" in caplog.text
+    caplog.clear()
+    assert _json(capsys, "P1/B01/1/1") == first
+    assert not caplog.records
+
+
+def test_a_database_at_a_place_that_was_damaged_is_refused_and_can_be_replaced(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = _json(capsys, "P1/B01/1/1", database="base")
+    _flip(_largest(Path("base")))
+    with pytest.raises(InputError, match=r"base is not as it was written \(.*other bytes .*\): .*--rebuild"):
+        search.run("P1/B01/1/1", database="base")
+    assert _json(capsys, "P1/B01/1/1", database="base", rebuild=True) == first
+    assert _json(capsys, "P1/B01/1/1", database="base") == first
 
 
 def test_another_model_is_refused(here: Path) -> None:

@@ -16,7 +16,7 @@ import requests
 from rich.console import Console
 from typer.testing import CliRunner
 
-from morphospace import cli, schema
+from morphospace import cli, schema, seals
 from morphospace.commands import _maps, _page, serve
 from morphospace.errors import InputError
 from morphospace.imaging import codec
@@ -112,6 +112,7 @@ def test_few_wells_have_no_map_and_lead_nowhere(run: _page.Paths) -> None:
     few = table[table[schema.WELL].isin(["A01", "A02"])].reset_index(drop=True)
     latent = few[schema.latent_columns(few)].to_numpy(np.float32)
     np.save(_maps.kept(latent), np.zeros((len(few), 2), np.float32))
+    seals.seal(_maps.kept(latent))
     levels = _maps.levels(few, QUIET)
     assert list(levels) == ["cells"]
     assert (levels["cells"].parents == -1).all()

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from pydantic import ValidationError
 
+from morphospace import files as own
 from morphospace import schema
 from morphospace.datasets import _archive, _broad, _download, bbbc021
 from morphospace.errors import InputError
@@ -182,6 +183,24 @@ def test_what_is_downloaded_is_not_asked_for_again(tmp_path: Path, server: type[
     server.asked.clear()
     assert len(_images(_fetch(tmp_path, server, "again"))) == 6
     assert server.asked == []
+
+
+@pytest.mark.parametrize("name", [ZIP, _broad.IMAGE_CSV])
+@pytest.mark.parametrize("damage", ["cut", "altered", "unsealed and cut"])
+def test_an_archive_that_was_damaged_since_is_asked_for_again(
+    tmp_path: Path, server: type[_Handler], name: str, damage: str
+) -> None:
+    _fetch(tmp_path, server)
+    (path,) = (p for p in own.scratch("bbbc021", "").rglob("*") if p.name == name)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + (b"!" if damage == "altered" else b""))
+    if "unsealed" in damage:
+        path.with_name(f"{name}.seal").unlink()
+        path.write_bytes(b"")
+    server.asked.clear()
+    assert len(_images(_fetch(tmp_path, server, "again"))) == 6
+    assert len(server.asked) == 1
+    assert path.read_bytes() == content
 
 
 def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, server: type[_Handler]) -> None:

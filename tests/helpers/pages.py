@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from morphospace import registry, schema
+from morphospace import registry, schema, seals
 from morphospace.commands import _maps
 from morphospace.commands._page import Page, Paths
 from morphospace.imaging import packs
@@ -93,6 +93,7 @@ def place_on_a_circle(paths: Paths) -> None:
         angle = np.linspace(0, 2 * np.pi, len(vectors), endpoint=False)
         path = _maps.kept(vectors)
         np.save(path, np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))
+        seals.seal(path)
 
 
 @contextmanager

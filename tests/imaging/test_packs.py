@@ -170,7 +170,27 @@ def test_tiles_come_in_the_order_of_the_table_and_are_decoded_once(
     assert np.array_equal(first, stack)
     monkeypatch.setattr(packs, "_decode_all", None)
     assert np.array_equal(packs.tiles(tmp_path / "crops", table, channels, 16, tmp_path / "cache"), stack)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "aborted", "altered", "of another shape", "unsealed"])
+def test_decoded_tiles_that_were_damaged_are_decoded_anew(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, stack = make(tmp_path / "crops", {"P1": 3})
+    packs.tiles(tmp_path / "crops", table, 3, 16, tmp_path / "cache")
+    (path,) = (tmp_path / "cache").glob("*.npy")
+    content = path.read_bytes()
+    if damage == "of another shape":
+        np.save(path, stack[:1])
+    elif damage == "unsealed":
+        path.with_name(f"{path.name}.seal").unlink()
+    else:
+        altered = content[:-1] + bytes([content[-1] ^ 1])
+        path.write_bytes({"cut": content[:-9], "empty": b"", "aborted": b"Aborted.", "altered": altered}[damage])
+    assert np.array_equal(packs.tiles(tmp_path / "crops", table, 3, 16, tmp_path / "cache"), stack)
+    assert path.read_bytes() == content
+    assert f"{path} is not as it was written" in caplog.text
 
 
 def test_a_cache_of_other_tiles_or_another_order_is_not_used(tmp_path: Path) -> None:
@@ -202,7 +222,7 @@ def test_tiles_that_cannot_be_are_named_and_leave_no_half_cache(tmp_path: Path) 
         read(c=2)
     with pytest.raises(InputError, match=r"is a tile of \(3, 16, 16\), the others are \(3, 32, 32\)"):
         read(s=32)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not [f for f in (tmp_path / "cache").iterdir() if f.suffix != ".lock"]
 
 
 def test_a_full_disk_is_told_with_the_bytes_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,11 @@ def test_what_is_finished_is_not_done_again(make, tmp_path):
     assert np.array_equal(before[1].cells, after[1].cells)
     (scratch / "1.npz").write_bytes(b"half")
     assert {o.key: o.labels is None for o in native.segment(sets, SMALL, Path(), scratch, 1)} == {1: True, 2: False}
+    content = bytearray((scratch / "2.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (scratch / "2.npz").write_bytes(content)
+    again = {o.key: o.labels for o in native.segment(sets[1:], SMALL, Path(), scratch, 1)}
+    assert np.array_equal(again[2].cells, after[2].cells)
 
 
 def test_finished_illumination_functions_are_kept(make, tmp_path):
@@ -181,5 +186,17 @@ def test_finished_illumination_functions_are_kept(make, tmp_path):
     group = Group("g", [make(1).nuclei], 20)
     first = next(native.illuminate([group], Path(), scratch, 1))
     group.images[0].unlink()
+    again = next(native.illuminate([group], Path(), scratch, 1))
+    assert np.array_equal(first.values, again.values)
+
+
+@pytest.mark.parametrize("content", [b"", b"Aborted.", None])
+def test_an_illumination_function_that_was_damaged_is_made_anew(make, tmp_path, content):
+    scratch = tmp_path / "work"
+    scratch.mkdir()
+    group = Group("g", [make(1).nuclei], 20)
+    first = next(native.illuminate([group], Path(), scratch, 1))
+    (path,) = scratch.glob("*.npy")
+    path.write_bytes(path.read_bytes()[:-1] + b"?" if content is None else content)
     again = next(native.illuminate([group], Path(), scratch, 1))
     assert np.array_equal(first.values, again.values)

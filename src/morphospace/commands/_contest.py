@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from morphospace import files, params, schema
+from morphospace import files, params, schema, seals
 from morphospace.commands._cell_sets import Cells
 from morphospace.commands._contenders import Contender
 from morphospace.metrics import classification, floors, latent, representations, similarity, transfer
@@ -40,16 +40,19 @@ def kept(key: str, make: Callable[[Path], Result]) -> tuple[Result, bool]:
 
     `make` is given a folder for its work in progress, which is emptied when the result is kept.
     """
-    folder = files.scratch("compare", key)
-    with files.alone(folder / "result"):
-        if made := not (folder / "result").is_dir():
-            found = make(folder / "work")
-            with files.replacing_folder(folder / "result") as aside:
-                files.write_json(aside / RECORD, found.record)
-                np.savez(aside / ARRAYS, **found.arrays)  # type: ignore[arg-type]
-            shutil.rmtree(folder / "work", ignore_errors=True)
-    with np.load(folder / "result" / ARRAYS) as arrays:
-        return Result(files.read_json(folder / "result" / RECORD), dict(arrays)), made
+    folder, made = files.scratch("compare", key), []
+
+    def write(aside: Path) -> None:
+        found = make(folder / "work")
+        files.write_json(aside / RECORD, found.record)
+        np.savez(aside / ARRAYS, **found.arrays)  # type: ignore[arg-type]
+        made.append(found)
+
+    result = seals.kept(folder / "result", write, folder=True)
+    if made:
+        shutil.rmtree(folder / "work", ignore_errors=True)
+    with np.load(result / ARRAYS) as arrays:
+        return Result(files.read_json(result / RECORD), dict(arrays)), bool(made)
 
 
 def key(cells: Cells, options: params.Params, budget: Budget) -> str:

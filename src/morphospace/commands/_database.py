@@ -1,16 +1,18 @@
 """The database that commands search: built of the pipeline's tables on first use, or found at a place."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
-from morphospace import files, schema, tables
+from morphospace import files, schema, seals, tables
 from morphospace.errors import InputError
 from morphospace.imaging import kept, packs
 from morphospace.search import database, store
 from morphospace.search.database import Database
+from morphospace.search.store import About
 
 
 def opened(
@@ -37,11 +39,13 @@ def opened(
     Raises
     ------
     InputError
-        When a table is missing or has a bad row, or `uri` holds the database of other tables.
+        When a table is missing or has a bad row, or `uri` holds the database of other tables, or a damaged one.
     """
     if uri and "://" not in uri:
         store.require_own(uri)
-    found = store.read(uri) if uri else None
+    if uri and not rebuild:
+        _require_whole(uri)
+    found = store.read(uri) if uri and not (rebuild and _damaged(uri)) else None
     if found and not embeddings.is_file():
         return Database(str(uri), found)
     if not embeddings.is_file():
@@ -55,29 +59,50 @@ def opened(
             f"{uri} was built of other tables than {embeddings}: name another --database, or replace it with --rebuild"
         )
     if "://" in place:
-        return _built(place, key, embeddings, with_crops, pictured)
-    with files.alone(Path(place)):
-        return _built(place, key, embeddings, with_crops, pictured)
+        return Database(place, _of_key(place, key) or _build(place, key, embeddings, with_crops, pictured))
+    folder = Path(place)
+    with files.alone(folder):
+        ours = seals.sealed(folder) or (uri is None and any(folder.iterdir()))
+        if ours and not seals.intact(folder):
+            for path in folder.iterdir():  # tables and a seal, as is seen above
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        about = _of_key(place, key)
+        if about is None:
+            seals.remove(folder)  # a kill from here on leaves what was there before, which is whole
+            about = _build(place, key, embeddings, with_crops, pictured)
+            seals.seal(folder)
+        return Database(place, about)
 
 
-def _built(place: str, key: str, embeddings: Path, crops: Path | None, crops_table: Path | None) -> Database:
-    """Return the database of a key at a place, building it unless it is there."""
+def _of_key(place: str, key: str) -> About | None:
     found = store.read(place)
-    if found is None or found.key != key:
-        table = tables.read_parquet(embeddings, "embed")
-        origin = {k: str(table.attrs.get(k, "")) for k in (schema.MODEL, schema.WEIGHTS)}
-        joined = table
-        if crops_table is not None:
-            cut = kept.of(table, str(embeddings), crops_table)
-            joined = table.assign(**{schema.CROP_FILE: cut[schema.CROP_FILE].to_numpy()})
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("build the database", total=len(joined))
-            give = None if crops is None else lambda rows: _pngs(crops, rows)
-            found = database.build(
-                place, key, joined, origin, give, step=lambda rows: progress.update(task, advance=rows)
-            )
-    return Database(place, found)
+    return found if found and found.key == key else None
+
+
+def _damaged(place: str) -> str:
+    """Return in what a database in a folder differs from its seal; nothing for one without, or in a bucket."""
+    folder = Path(place)
+    return seals.fault(folder) if "://" not in place and folder.is_dir() and seals.sealed(folder) else ""
+
+
+def _require_whole(uri: str) -> None:
+    if wrong := _damaged(uri):
+        raise InputError(f"{uri} is not as it was written ({wrong}): replace it with --rebuild, or copy it once more")
+
+
+def _build(place: str, key: str, embeddings: Path, crops: Path | None, crops_table: Path | None) -> About:
+    """Write the database of a key to a place."""
+    table = tables.read_parquet(embeddings, "embed")
+    origin = {k: str(table.attrs.get(k, "")) for k in (schema.MODEL, schema.WEIGHTS)}
+    joined = table
+    if crops_table is not None:
+        cut = kept.of(table, str(embeddings), crops_table)
+        joined = table.assign(**{schema.CROP_FILE: cut[schema.CROP_FILE].to_numpy()})
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("build the database", total=len(joined))
+        give = None if crops is None else lambda rows: _pngs(crops, rows)
+        return database.build(place, key, joined, origin, give, step=lambda rows: progress.update(task, advance=rows))
 
 
 def _pngs(crops: Path, rows: pd.DataFrame) -> list[bytes]:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 
-from morphospace import files, schema
+from morphospace import files, schema, seals
 from morphospace.search import levels as keys
 from morphospace.search import tags
 from morphospace.serving.source import Level, Name
@@ -53,14 +53,14 @@ def levels(table: pd.DataFrame, console: Console) -> dict[Name, Level]:
 
 def place(latent: Floats, what: str, console: Console) -> Floats:
     """Return the place of each row of `latent` (n, z_dim) on a map (n, 2), from the scratch folder if it was made."""
-    path = kept(latent)
-    if not path.is_file():
+
+    def make(aside: Path) -> None:
         with console.status(f"placing {len(latent):,} {what} on a map, once for these embeddings (UMAP) …"):
             from morphospace.metrics import layout  # UMAP takes seconds to import: only where a map is to be made
 
-            with files.replacing(path) as aside:
-                np.save(aside, layout.layout(latent, _SEED), allow_pickle=False)
-    placed: Floats = np.load(path, allow_pickle=False)
+            np.save(aside, layout.layout(latent, _SEED), allow_pickle=False)
+
+    placed: Floats = np.load(seals.kept(kept(latent), make), allow_pickle=False)
     return placed
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from morphospace import files, speeds
 from morphospace.commands import _chain, _shapes
-from morphospace.errors import EngineError, InputError
+from morphospace.errors import EngineError
 from morphospace.segmentation._engine import alone_in
 
 REPEATS = 3  # of the fields, when there is time
@@ -36,10 +36,8 @@ def this_machine(label: str | None = None) -> speeds.Benchmark:
         versions=versions,
         date=datetime.date.today().isoformat(),
     )
-    path = speeds.here()
-    try:
-        known = speeds.read(path)
-    except InputError:
+    known = speeds.known()
+    if known is None:
         return empty
     if (known.versions, known.device, known.processor) != (versions, device, empty.processor):
         return empty.model_copy(update={"machine": label or known.machine})

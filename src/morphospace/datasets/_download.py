@@ -13,6 +13,7 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from morphospace import seals
 from morphospace.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class _CutError(Exception):
 
 
 def download(url: str, path: Path, check: Callable[[Path], None], sha256: str = "") -> str:
-    """Bring a file, unless it is there already, and return its SHA-256, hexadecimal.
+    """Bring a file, unless it is there already and as it arrived, and return its SHA-256, hexadecimal.
 
     What arrived before a cut is kept beside `path` as ``.part`` and asked for no more.
 
@@ -49,7 +50,7 @@ def download(url: str, path: Path, check: Callable[[Path], None], sha256: str = 
     InputError
         When the server refuses, answers with something else, or is out of reach after all tries.
     """
-    if not path.is_file():
+    if not _whole(path, check):
         part = path.with_name(path.name + ".part")
         _bring(url, part)
         try:
@@ -59,7 +60,20 @@ def download(url: str, path: Path, check: Callable[[Path], None], sha256: str = 
             part.unlink()
             raise
         part.replace(path)
+        seals.seal(path)
     return _compare(path, url, sha256)
+
+
+def _whole(path: Path, check: Callable[[Path], None]) -> bool:
+    """Whether a file lies there as it arrived; one without a seal is checked as a new one is, and sealed."""
+    if not path.is_file() or seals.sealed(path):
+        return seals.intact(path)
+    try:
+        check(path)
+    except InputError:
+        return False
+    seals.seal(path)
+    return True
 
 
 def check_zip(path: Path) -> None:

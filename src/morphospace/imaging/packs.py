@@ -19,7 +19,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from morphospace import files
+from morphospace import files, seals
 from morphospace.errors import InputError
 from morphospace.imaging.codec import decode_labels, decode_tile, encode_labels, encode_tile
 from morphospace.schema import CROP_FILE, PLATE
@@ -116,7 +116,7 @@ def tiles(crops: Path, table: pd.DataFrame, channels: int, size: int, cache: Pat
     """Return the tiles of the kept crops as a read-only memory map (N, C, H, W) of uint8, in the order of `table`.
 
     The tiles are decoded once, in parallel, into a file of `cache` named after what goes in: the names and the
-    checksums of the members, their order, and the shape. Later calls open it.
+    checksums of the members, their order, and the shape. Later calls open it when its seal holds, and decode anew else.
 
     Parameters
     ----------
@@ -148,32 +148,29 @@ def tiles(crops: Path, table: pd.DataFrame, channels: int, size: int, cache: Pat
         with _opened(crops / f"{plate}.zip") as (_, directory):
             sums[of_plate] = [_info(crops / f"{plate}.zip", directory, names[i]).CRC for i in of_plate]
     path = cache / f"tiles-{files.fingerprint(shape, names.tolist(), sums.tolist())}.npy"
-    if not path.is_file():
-        _decode_all(crops, rows, names, shape, path)
+    seals.kept(path, lambda aside: _decode_all(crops, rows, names, shape, aside))
     found: np.memmap[Any, Any] = np.load(path, mmap_mode="r")
     return found
 
 
 def _decode_all(crops: Path, rows: Mapping[str, Any], names: Any, shape: tuple[int, ...], path: Path) -> None:
-    """Decode every tile into a new file, written aside."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Decode every tile into a new file."""
     needed, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
     if needed > free:
         raise InputError(
             f"{path.parent} has {free:,} bytes free, the decoded tiles need {needed:,}; "
             "make room, or set MORPHOSPACE_SCRATCH to a folder on another disk"
         )
-    with files.replacing(path) as aside:
-        out = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
-        with aside.open("rb+") as file:  # a page that finds no room on the disk would kill the process
-            os.posix_fallocate(file.fileno(), 0, aside.stat().st_size)
-        # Threads: zlib and Pillow let go of the interpreter while they decode.
-        Parallel(n_jobs=files.jobs(), prefer="threads")(
-            delayed(_decode_chunk)(crops / f"{plate}.zip", of_plate[i : i + _CHUNK], names, out)
-            for plate, of_plate in rows.items()
-            for i in range(0, len(of_plate), _CHUNK)
-        )
-        out.flush()
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    with path.open("rb+") as file:  # a page that finds no room on the disk would kill the process
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    # Threads: zlib and Pillow let go of the interpreter while they decode.
+    Parallel(n_jobs=files.jobs(), prefer="threads")(
+        delayed(_decode_chunk)(crops / f"{plate}.zip", of_plate[i : i + _CHUNK], names, out)
+        for plate, of_plate in rows.items()
+        for i in range(0, len(of_plate), _CHUNK)
+    )
+    out.flush()
 
 
 def _decode_chunk(pack: Path, rows: NDArray[np.intp], names: Any, out: NDArray[np.uint8]) -> None:

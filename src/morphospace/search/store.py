@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from morphospace import files
+from morphospace import seals
 from morphospace.errors import InputError
 from morphospace.search import levels
 
@@ -127,7 +128,7 @@ def require_own(uri: str) -> None:
     folder = Path(uri)
     if folder.is_file():
         raise InputError(f"{uri} is a file, and a database is a folder; name another --database")
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    names = sorted({path.name for path in folder.iterdir()} - {seals.SUFFIX}) if folder.is_dir() else []
     if foreign := [n for n in names if not n.endswith(_TABLE) or not _OURS.fullmatch(n.removesuffix(_TABLE))]:
         raise InputError(f"{uri} holds something else than a database (first: {foreign[0]}); name another --database")
 

@@ -14,7 +14,6 @@ One that says ``LOG_TRANSFORM = True`` obeys that setting.
 import fcntl
 import logging
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -25,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from morphospace import files
+from morphospace import seals
 
 log = logging.getLogger(__name__)
 
@@ -147,22 +146,22 @@ def narrow(labels: NDArray[Any]) -> NDArray[Any]:
 
 def store(scratch: Path, key: int, labels: Labels) -> None:
     """Keep finished labels, so that an interrupted run goes on from here."""
-    with files.replacing(scratch / f"{key}.npz") as aside:
+    with seals.keeping(scratch / f"{key}.npz") as aside:
         np.savez_compressed(aside, nuclei=labels.nuclei, cells=labels.cells, cytoplasm=labels.cytoplasm)
 
 
 def restored(image_sets: Iterable[ImageSet], scratch: Path) -> Iterator[Outcome]:
-    """Yield what an earlier run finished; a file that cannot be read counts as not finished."""
+    """Yield what an earlier run finished; a file that is not as it was written counts as not finished."""
     for image_set in image_sets:
         path = scratch / f"{image_set.key}.npz"
-        if path.is_file() and zipfile.is_zipfile(path):
+        if seals.intact(path):
             with np.load(path) as stored:
                 yield Outcome(image_set.key, Labels(*(stored[name] for name in Labels._fields)))
 
 
 def store_function(scratch: Path, function: Function) -> None:
     """Keep a finished illumination function."""
-    with files.replacing(scratch / f"{function.name}.npy") as aside:
+    with seals.keeping(scratch / f"{function.name}.npy") as aside:
         np.save(aside, function.values)
 
 
@@ -170,5 +169,5 @@ def restored_functions(groups: Iterable[Group], scratch: Path) -> Iterator[Funct
     """Yield the illumination functions that an earlier run finished."""
     for group in groups:
         path = scratch / f"{group.name}.npy"
-        if path.is_file():
+        if seals.intact(path):
             yield Function(group.name, np.load(path))
