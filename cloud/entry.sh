@@ -34,11 +34,12 @@ home=s3:$bucket/runs/$run checkpoints=s3:$bucket/checkpoints/$run
 bucket() { timeout 120 rclone --config= --retries=2 --contimeout=10s "$@"; }
 
 # An epoch's pictures are written before its checkpoint, which counts on them: freeze it, send the rest, then send it.
+# What marks a training as done stays here: the stages after it may have to run again elsewhere, and it not.
 # An object appears when it is whole, so what another machine finds is always the state after some epoch.
 mirror() {
     local found=(find . -name checkpoint.safetensors -exec cp -l --parents -t "$frozen" '{}' +)
     rm -rf "$frozen" && mkdir "$frozen" && (cd "$MORPHOSPACE_SCRATCH/train" && "${found[@]}") &&
-        bucket copy "$MORPHOSPACE_SCRATCH/train" "$checkpoints" --exclude '.*' --exclude checkpoint.safetensors &&
+        bucket copy "$MORPHOSPACE_SCRATCH/train" "$checkpoints" --exclude '.*' --exclude 'checkpoint*' --exclude done.json &&
         bucket copy "$frozen" "$checkpoints" &&
         bucket copyto "$log" "$home/log.txt" &&
         { [ -z "$before" ] || echo $((before + SECONDS)) | bucket rcat "$home/used"; }

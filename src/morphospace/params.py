@@ -140,6 +140,7 @@ class Train(Options):
     patience: Annotated[int, Field(ge=0)]
     min_delta: Annotated[float, Field(ge=0)]
     pictures: Annotated[int, Field(ge=1, le=32)]
+    keep_every: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def _scheduled(self) -> "Train":

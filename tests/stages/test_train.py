@@ -17,6 +17,7 @@ import yaml
 from checkout import queue, workers
 
 from morphospace import files, schema, speeds, spending, supervision
+from morphospace.commands import embed as command
 from morphospace.errors import InputError, SpendingError, StoppedError
 from morphospace.imaging import codec, packs
 from morphospace.stages import embed, train
@@ -123,7 +124,8 @@ def test_training_writes_all_that_it_says_and_embedding_reads_it(root: Path) -> 
     assert card["data"] == files.fingerprint(root / "crops", root / "crops.parquet", root / "splits.csv")
     timing = files.read_json(root / "t.json")
     assert (timing["items"], timing["unit"]) == (24 * 3, "cells x epochs")
-    assert [p.name for p in (root / "scratch" / "train").iterdir() if p.is_dir()] == ["locks"]
+    assert len(list((root / "scratch" / "train").glob("*/checkpoint*"))) == 1
+    assert sorted(p.name for p in (root / "models").iterdir()) == ["model.json", "model.safetensors"]
     assert not (root / "dvc.yaml").exists()
 
     embed.run(*(root / p for p in EMBED))
@@ -261,6 +263,76 @@ def test_the_name_of_the_work_depends_on_what_decides_the_result(root: Path) -> 
     assert key() != before
 
 
+def _results(root: Path) -> dict[str, bytes]:
+    """All that a training writes but for what tells seconds: models, curves, figures."""
+    timed = {"metrics.json", "params.yaml"}
+    folders = [root / "models", root / "curves", root / "training"]
+    found = [p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in timed]
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in found}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"epochs": 1}, {"epochs": 3}),
+        ({"epochs": 4, "patience": 1, "learning_rate": 0.2}, {"epochs": 4, "patience": 3, "learning_rate": 0.2}),
+        ({"epochs": 4, "keep_every": 2}, {"epochs": 2, "keep_every": 2}),
+    ],
+)
+def test_another_length_gives_what_it_would_give_alone_and_trains_only_what_is_missing(
+    root: Path, first: dict[str, Any], then: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _setting(root, lambda v: v["train"].update(first))
+    before = _train(root)["epochs"]
+    _setting(root, lambda v: v["train"].update(then))
+    trained: list[int] = []
+    on_step = train.Watcher.on_step
+
+    def counting(self: Any, epoch: int, step: int, steps: int) -> None:
+        trained.append(epoch)
+        on_step(self, epoch, step, steps)
+
+    monkeypatch.setattr(train.Watcher, "on_step", counting)
+    after = _train(root)
+    went_on = _results(root)
+    assert sorted(set(trained)) == list(range(before + 1, after["epochs"] + 1))
+    monkeypatch.setenv("MORPHOSPACE_SCRATCH", str(root / "other"))
+    assert {**_train(root), "images_per_second": 0} == {**after, "images_per_second": 0}
+    assert _results(root) == went_on
+
+
+def test_the_weights_of_chosen_epochs_are_models_of_their_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _setting(root, lambda v: v["train"].update(epochs=4, keep_every=2))
+    found = _train(root)
+    folders = sorted((root / "models" / "epochs").iterdir())
+    assert [f.name for f in folders] == ["000002", "000004"]
+    cards = [files.read_json(f / "model.json") for f in [root / "models", *folders]]
+    assert [c["best_epoch"] for c in cards] == [found["best_epoch"], 2, 4]
+    assert len({c["fingerprint"] for c in cards}) == 3
+    best = (root / "models" / "model.safetensors").read_bytes()
+    same = [(f / "model.safetensors").read_bytes() == best for f in folders]
+    assert same == [found["best_epoch"] == 2, found["best_epoch"] == 4]
+    command.run(folders[0], [root / "crops" / "P1.zip"], root / "two.csv")
+    command.run(folders[1], [root / "crops" / "P1.zip"], root / "four.csv")
+    two, four = (pd.read_csv(root / f"{name}.csv").filter(like="Cells_Latent").to_numpy() for name in ("two", "four"))
+    assert two.shape == four.shape == (18, 4)
+    assert np.abs(two - four).max() > 0
+    _setting(root, lambda v: v["train"].update(keep_every=0))
+    _train(root)
+    assert not (root / "models" / "epochs").exists()
+
+
+def test_a_picture_that_was_damaged_is_left_out_of_the_figure_and_said(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _train(root)
+    (picture,) = (root / "scratch" / "train").glob("*/epoch_000002.npy")
+    picture.write_bytes(b"")
+    _setting(root, lambda v: v["train"].update(epochs=4))
+    assert _train(root)["epochs"] == 4
+    assert "the figure lacks the pictures after epoch 2, damaged in" in caplog.text
+
+
 @pytest.mark.parametrize(("stage", "paths"), [(train.run, TRAIN), (embed.run, EMBED)])
 def test_missing_crops_are_named(root: Path, stage: Callable[..., None], paths: tuple[str, ...]) -> None:
     (root / "crops.parquet").unlink()
@@ -341,9 +413,7 @@ def test_the_cap_stops_the_queue_and_its_other_member_waits(root: Path, monkeypa
     spending.set_cap(100, "EUR", "m", 1.0)
     run(*dvc, "queue", "start")
     assert statuses(2) == ["Failed", "Success"]
-    assert list((root / "scratch" / "train").glob("*/checkpoint.safetensors")) == [
-        work
-    ]  # the other needs its own no more
+    assert list((root / "scratch" / "train").glob("*/checkpoint.safetensors")) == [work]
 
     steps = subprocess.run([*dvc, "exp", "run", "-S", "z_dim=4"], capture_output=True, text=True)
     assert steps.returncode == 0, steps.stderr

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -71,6 +72,22 @@ def test_a_truncated_one_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / checkpoint.NAME
     path.write_bytes(path.read_bytes()[:-100])
     assert checkpoint.load(tmp_path, "key") is None
+
+
+def test_any_altered_byte_is_noticed(tmp_path: Path) -> None:
+    """In the tensors, in the history, in the seconds: wherever it still can be read."""
+    _save(tmp_path)
+    path = tmp_path / checkpoint.NAME
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(8, len(whole), 200):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert checkpoint.load(tmp_path, "key") is None
+    path.write_bytes(whole)
+    assert checkpoint.load(tmp_path, "key") is not None
+    for text, other in ((b"1.25", b"1.26"), (b"8.0", b"8.1")):
+        assert text in whole
+        path.write_bytes(whole.replace(text, other))
+        assert checkpoint.load(tmp_path, "key") is None
 
 
 def test_one_of_another_format_is_ignored(tmp_path: Path) -> None:

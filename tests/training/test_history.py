@@ -2,7 +2,7 @@
 
 import pytest
 
-from morphospace.training.history import Epoch, best, should_stop
+from morphospace.training.history import Epoch, Extent, best, ends
 
 
 def _rows(*validation: float | None) -> list[Epoch]:
@@ -27,15 +27,25 @@ def test_the_best_epoch(losses: tuple[float | None, ...], min_delta: float, expe
 @pytest.mark.parametrize(
     ("losses", "patience", "expected"),
     [
-        ((3.0, 2.0, 2.5, 2.6), 2, True),
-        ((3.0, 2.0, 2.5), 2, False),
-        ((3.0, 2.0, 2.5, 2.6), 0, False),
-        ((None, None, None), 1, False),
-        ((), 1, False),
+        ((3.0, 2.0, 2.5, 2.6), 2, 4),
+        ((3.0, 2.0, 2.5, 2.6, 1.0), 2, 4),  # whatever came after
+        ((3.0, 2.0, 2.5), 2, None),
+        ((3.0, 2.0, 2.5, 2.6), 0, None),
+        ((3.0,) * 12, 0, 9),
+        ((3.0,) * 12, 5, 6),
+        ((None, None, None), 1, None),
+        ((), 1, None),
     ],
 )
-def test_training_stops_after_its_patience(losses: tuple[float | None, ...], patience: int, expected: bool) -> None:
-    assert should_stop(_rows(*losses), patience) is expected
+def test_training_ends_after_its_epochs_or_its_patience(
+    losses: tuple[float | None, ...], patience: int, expected: int | None
+) -> None:
+    assert ends(_rows(*losses), Extent(9, patience)) == expected
+
+
+def test_the_epochs_that_are_kept() -> None:
+    assert list(Extent(9, keep_every=3).kept(7)) == [3, 6]
+    assert list(Extent(9).kept(7)) == []
 
 
 def test_absent_numbers_are_not_logged() -> None:

@@ -1,6 +1,7 @@
 """One model a class, trained and used: what the command ``cross`` does for hours, and what it can take up again."""
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from morphospace.errors import InputError, TrainingError
 from morphospace.metrics import cross
 from morphospace.models._base import Model
 from morphospace.training import embedding, fitting, recipe
+from morphospace.training import progress as trained
+from morphospace.training.history import Extent
 from morphospace.training.module import Observer
 
 BLOCK = 256  # tiles reconstructed at a time
@@ -72,23 +75,34 @@ def errors(
         Gets a bar.
     """
     epochs, found, folders = options.train.epochs, [], []
+    locks = files.scratch("cross", "locks")
     task = progress.add_task("cross", total=len(classes) * epochs)
     for number, (name, rows) in enumerate(zip(classes, train, strict=True)):
         progress.update(task, description=f"model of {name}", completed=number * epochs)
         seen = middle(tiles, rows, size)
         given, content = _recipe(options), hashlib.sha256(seen.tobytes()).hexdigest()
-        key = files.fingerprint(given.identity(), content, seen.shape)
+        key = files.fingerprint(given.trajectory(), content, seen.shape)
         folder = files.scratch("cross", key)
         folders.append(folder)
         model = build(options, seen.shape[1], size)
         with ExitStack() as held:
-            held.enter_context(files.alone(files.scratch("cross", "locks") / key))
+            held.enter_context(files.alone(locks / key))
             bar = Bar(progress, task, number * epochs, epochs)
             settings, nothing = given.settings(seen.shape[1], size), np.arange(0)
+            trained.begin(folder, key, settings.extent)
             fitted = fitting.fit(model, seen, np.arange(len(seen)), nothing, settings, folder, key, bar)
         model.load_state_dict(fitted.weights)
         found.append(_errors(model.to(embedding.device()), tiles, held_out, size))
     return np.stack(found, axis=1), folders
+
+
+def finish(options: params.Params, folders: Sequence[Path]) -> None:
+    """Note in the scratch folders of trainings that all was made of them, and bound what they take."""
+    locks, train = files.scratch("cross", "locks"), options.train
+    for folder in folders:
+        with files.alone(locks / folder.name):
+            trained.finish(folder, Extent(train.epochs, 0, train.min_delta, train.keep_every))
+    trained.prune(locks.parent, locks)
 
 
 def middle(tiles: Tiles, rows: Rows, size: int) -> Tiles:

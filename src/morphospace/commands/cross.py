@@ -1,7 +1,6 @@
 """The command ``cross``: a model a class, and what each makes of the held-out cells of every class (001-11, 001-12)."""
 
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,8 +80,7 @@ def run(
     record |= _record(options, plan, size, _cross.beyond(tiles, held, size))
     said = drawing.text({**record, **cross.summary(found)})
     _write(output, found, record, said, table.iloc[plan.task.rows], errors)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    _cross.finish(options, folders)
     typer.echo(said)
     typer.echo(f"all of it: {output}")
 

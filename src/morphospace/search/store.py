@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from morphospace import files
-from morphospace import seals
+from morphospace import files, seals
 from morphospace.errors import InputError
 from morphospace.search import levels
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from morphospace import files, spending, supervision
+from morphospace import seals, spending, supervision
 from morphospace.errors import StoppedError
 from morphospace.models._base import Model
 from morphospace.reporting import training as drawing
@@ -72,7 +72,7 @@ class Watcher(Observer):
         if not model.reconstructs:
             return
         drawn = embedding.reconstruct(model, self.tiles, len(self.tiles))
-        with files.replacing(picture(self.scratch, row.epoch)) as aside:
+        with seals.keeping(picture(self.scratch, row.epoch)) as aside:
             np.save(aside, (drawn.clip(0, 1) * 255).round().astype(np.uint8))
 
 
@@ -82,6 +82,9 @@ def picture(scratch: Path, epoch: int) -> Path:
 
 
 def epochs(originals: NDArray[np.uint8], scratch: Path, fitted: fitting.Fitted) -> Figure:
-    """Return the figure of the fixed cells after some epochs."""
+    """Return the figure of the fixed cells after some epochs; one whose picture was damaged is left out, and said."""
     shown = drawing.shown_epochs(len(fitted.history), fitted.best_epoch)
-    return drawing.epochs(originals, {e: np.load(picture(scratch, e)) for e in shown}, fitted.best_epoch)
+    whole = {e: np.load(path) for e in shown if not seals.fault(path := picture(scratch, e))}
+    if lost := [str(e) for e in shown if e not in whole]:
+        logger.warning("the figure lacks the pictures after epoch %s, damaged in %s", ", ".join(lost), scratch)
+    return drawing.epochs(originals, whole, fitted.best_epoch)

@@ -1,7 +1,6 @@
 """Train the model named in params.yaml (000-20 to 000-34)."""
 
 import logging
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 import torch
 import typer
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from morphospace import files, params, records, schema, speeds, spending, splitting, tables
 from morphospace.imaging import packs
@@ -21,9 +21,10 @@ from morphospace.reporting import training as drawing
 from morphospace.reporting.clock import clock
 from morphospace.stages import _watcher
 from morphospace.stages._watcher import Watcher
-from morphospace.training import cells, checkpoint, data, embedding, fitting, loggers, process, tracking
+from morphospace.training import cells, data, embedding, fitting, loggers, process, progress, tracking
 from morphospace.training.recipe import Recipe
 
+EPOCHS = "epochs"  # folder of the models of chosen epochs, in that of the model
 logger = logging.getLogger(__name__)
 Rows = NDArray[np.intp]
 COMPARED = (
@@ -53,8 +54,9 @@ def run(
     """Train the model named in params.yaml.
 
     After each epoch a checkpoint goes to the scratch folder (MORPHOSPACE_SCRATCH), under a name that depends on the
-    parameters, the data and the code; the same command goes on from there after a kill. The weights of the lowest
-    validation loss are kept; without a validation split, the last ones.
+    parameters, the data and the code, but not on how many epochs there are to be: after a kill the same command goes on
+    from there, and so does one with more epochs or more patience. The weights of the lowest validation loss are kept;
+    without a validation split, the last ones; with train.keep_every also those of chosen epochs.
     """
     options = params.load()
     torch.set_num_threads(process.THREADS)
@@ -69,18 +71,21 @@ def run(
         labels = _labels(options, model, table, splits, train, validation)
         tiles = packs.tiles(crops, table, len(names), size, files.scratch("tiles", "decoded"))
         cells_hash = files.fingerprint(crops, crops_table, splits)
-        key = _key(recipe, cells_hash)
-        held.enter_context(files.alone(files.scratch("train", "locks") / key))  # two that train the same take turns
-        scratch = files.scratch("train", key)
-        meter.admit(_expected(options, len(train), len(validation), len(names), size, scratch, key))
+        key, path = _key(recipe, cells_hash), files.fingerprint(recipe.trajectory(), cells_hash)
+        locks = files.scratch("train", "locks")
+        held.enter_context(files.alone(locks / path))  # two that train the same take turns
+        scratch = files.scratch("train", path)
         given = recipe.settings(len(names), size)
+        progress.begin(scratch, path, given.extent)
+        done = progress.trained(scratch, path, given.extent)
+        meter.admit(_expected(options, len(train), len(validation), len(names), size, done))
         r = given.objective.r_loss_factor
         tags = tracking.tags(cells_hash)
         name = tags.get("dvc_exp_name") or f"{options.model} z{options.z_dim}"
         with files.explained(curves), loggers.Trackers(curves, name, _plain(options, r), tags, key) as trackers:
             chosen = _chosen(validation if len(validation) else train, options)
             with Watcher(trackers, tiles[chosen], scratch, options.train.epochs, meter) as watcher:
-                fitted = fitting.fit(model, tiles, train, validation, given, scratch, key, watcher, labels)
+                fitted = fitting.fit(model, tiles, train, validation, given, scratch, path, watcher, labels)
             history = pd.DataFrame([{"epoch": row.epoch, **row.numbers()} for row in fitted.history])
             _draw(pictures, model, tiles[chosen], history, fitted, scratch)
             for drawn in sorted(pictures.iterdir()):
@@ -93,7 +98,8 @@ def run(
         records.write(metrics, record, options.data_set, found, COMPARED)
         tally.items, tally.unit = len(train) * len(history), "cells x epochs"
         tally.device, tally.earlier_seconds = fitted.device, fitted.earlier_seconds
-        shutil.rmtree(scratch)
+        progress.finish(scratch, given.extent)
+    progress.prune(scratch.parent, locks)
 
 
 def _key(recipe: Recipe, cells_hash: str) -> str:
@@ -101,12 +107,9 @@ def _key(recipe: Recipe, cells_hash: str) -> str:
     return files.fingerprint(recipe.identity(), cells_hash)
 
 
-def _expected(
-    options: params.Params, train: int, validation: int, channels: int, size: int, scratch: Path, key: str
-) -> float | None:
-    """Return the seconds that the epochs to come should take, or None when this shape was never measured here."""
-    found = checkpoint.load(scratch, key)
-    epochs = options.train.epochs - (len(found.history) if found else 0)
+def _expected(options: params.Params, train: int, validation: int, channels: int, size: int, done: int) -> float | None:
+    """Return the seconds that the epochs after `done` should take, or None when this shape was never measured here."""
+    epochs = options.train.epochs - done
     shape = speeds.Shape(
         model=options.model,
         options=options.model_options,
@@ -189,6 +192,10 @@ def _write_model(
     )
     with files.replacing_folder(models) as aside:
         embedding.save_model(aside, fitted.weights, card)
+        for epoch, path in fitted.kept.items():
+            named = {"best_epoch": epoch, "fingerprint": files.fingerprint(key, epoch)}
+            (folder := aside / EPOCHS / f"{epoch:06d}").mkdir(parents=True)
+            embedding.save_model(folder, load_file(path), card.model_copy(update=named))
 
 
 def _metrics(fitted: fitting.Fitted, model: Model, r: float, train: int, validation: int) -> dict[str, Any]:

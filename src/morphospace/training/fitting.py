@@ -13,7 +13,7 @@ from torch import Tensor
 
 from morphospace.errors import StoppedError, TrainingError
 from morphospace.models._base import Model, Plan
-from morphospace.training import checkpoint, history, process
+from morphospace.training import checkpoint, history, process, progress
 from morphospace.training.data import Labels, loaders
 from morphospace.training.history import Epoch
 from morphospace.training.module import Observer, Training
@@ -23,9 +23,13 @@ _log = logging.getLogger(__name__)
 
 
 class Fitted(NamedTuple):
-    """What training gave: `weights` of `best_epoch`; `earlier_seconds` were spent before an interruption."""
+    """What training gave: `weights` of `best_epoch`; `earlier_seconds` were spent before this run.
+
+    `kept` has the files with the weights of the epochs that `keep_every` chooses.
+    """
 
     weights: dict[str, Tensor]
+    kept: dict[int, Path]
     history: list[Epoch]
     best_epoch: int
     stopped_early: bool
@@ -45,10 +49,12 @@ def fit(
     observer: Observer | None = None,
     labels: Labels | None = None,
 ) -> Fitted:
-    """Train a model, from the checkpoint of `folder` when there is one with this `fingerprint`.
+    """Train a model, from the furthest checkpoint of `folder` that serves.
 
-    A run that was interrupted and resumed gives, on the same processor with the same number of threads, the same bytes
-    as one that was not: every epoch is seeded by its number.
+    A run that was interrupted and resumed, or that is to have more epochs or more patience than an earlier one, gives,
+    on the same processor with the same number of threads, the same bytes as one at a stroke: every epoch is seeded by
+    its number, and none knows how many there will be. One that is to have fewer is read off the checkpoint where it has
+    the weights, or else trained from the first epoch.
 
     Parameters
     ----------
@@ -61,9 +67,9 @@ def fit(
     settings
         How to train.
     folder
-        Where the checkpoint of each epoch goes.
+        Where checkpoints go (`progress`).
     fingerprint
-        Names everything that decides the result; a checkpoint with another one is ignored and overwritten.
+        Names everything that decides the weights of an epoch; a checkpoint with another one is ignored.
     observer
         Is told of steps and epochs.
     labels
@@ -91,23 +97,26 @@ def fit(
     model.require(Plan(len(train), settings.epochs, settings.patience))
     start = time.perf_counter()
     observer = observer or Observer()
-    found = checkpoint.load(folder, fingerprint)
+    found = progress.find(folder, fingerprint, settings.extent)
     spent = found.seconds if found else 0.0
 
     def save(t: Training) -> None:
+        epoch, weights = len(t.rows), t.model.state_dict()
+        if epoch in settings.extent.kept(epoch):
+            progress.keep(folder, epoch, weights)
         tensors = checkpoint.optimizer_tensors(t.model, t.trainer.optimizers[0])
         seconds = spent + time.perf_counter() - start
-        state = checkpoint.Checkpoint(t.rows, seconds, t.model.state_dict(), t.best, tensors)
-        checkpoint.save(folder, fingerprint, state)
+        state = checkpoint.Checkpoint(t.rows, seconds, weights, t.best, tensors)
+        progress.save(folder, fingerprint, state)
 
     task = Training(model, array, settings, observer, save, labels)
     if found:
         _resume(task, found)
-    stopped = history.should_stop(task.rows, settings.patience, settings.min_delta) or task.allowance.over
-    if task.first < settings.epochs and not stopped:
+    if history.ends(task.rows, settings.extent) is None and not task.allowance.over:
         _run(task, train, validation)
     return Fitted(
         weights=task.best,
+        kept={e: progress.kept(folder, e) for e in settings.extent.kept(len(task.rows))},
         history=task.rows,
         best_epoch=history.best(task.rows, settings.min_delta),
         stopped_early=len(task.rows) < settings.epochs,
@@ -123,7 +132,10 @@ def _resume(task: Training, found: checkpoint.Checkpoint) -> None:
     task.rows, task.best, task.optimizer_state = list(found.history), found.best, found.optimizer
     task.first = len(found.history)
     task.allowance.resume(found.history[-1].extras)
-    _log.info("resuming after epoch %d, %.0f s spent", task.first, found.seconds)
+    if history.ends(found.history, task.settings.extent) is None:
+        _log.info("resuming after epoch %d, %.0f s spent", task.first, found.seconds)
+    else:
+        _log.info("all %d epochs were trained before: nothing is trained", task.first)
     for row in found.history:
         task.observer.on_epoch(row, task.model, True)
     task.model.train()

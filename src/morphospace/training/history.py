@@ -1,6 +1,6 @@
 """What the epochs gave, and what follows from it: which one is best, whether to stop. Pure functions of the losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 PARTS = ("loss", "reconstruction", "kl")
@@ -38,21 +38,54 @@ def row(
     return Epoch(epoch, learning_rate, kl_weight, *fixed, named)  # type: ignore[call-arg, arg-type]
 
 
+class Extent(NamedTuple):
+    """How long a training goes on, and of which epochs it keeps the weights. It decides no weight of any epoch.
+
+    Attributes
+    ----------
+    epochs
+        Epochs at most.
+    patience
+        Epochs without a better validation loss that end it; 0: none do.
+    min_delta
+        By how much a loss must be lower to be better.
+    keep_every
+        The weights of every so many epochs are kept; 0: of none.
+    """
+
+    epochs: int
+    patience: int = 0
+    min_delta: float = 0.0
+    keep_every: int = 0
+
+    def kept(self, epochs: int) -> range:
+        """Return the epochs, of so many, whose weights are kept."""
+        return range(self.keep_every, epochs + 1, self.keep_every) if self.keep_every else range(0)
+
+
 def best(rows: Sequence[Epoch], min_delta: float = 0.0) -> int:
     """Return the epoch (from 1) whose weights are kept: the last that lowered the validation loss by over `min_delta`.
 
     Without a validation split it is the last epoch. The validation loss has the full beta in every epoch, so that a
     warm-up of the KL term does not make later epochs look worse.
     """
+    return max(_bests(rows, min_delta), default=0)
+
+
+def ends(rows: Sequence[Epoch], extent: Extent) -> int | None:
+    """Return after how many of these epochs a training ends, or None when it goes on after them."""
+    for row, found in zip(rows, _bests(rows, extent.min_delta), strict=True):
+        if row.epoch >= extent.epochs or (extent.patience and row.epoch - found >= extent.patience):
+            return row.epoch
+    return None
+
+
+def _bests(rows: Sequence[Epoch], min_delta: float) -> Iterator[int]:
+    """Yield the best epoch of those up to each."""
     found, lowest = 0, float("inf")
     for row in rows:
         if row.validation_loss is None:
             found = row.epoch
         elif row.validation_loss < lowest - min_delta or not found:
             found, lowest = row.epoch, row.validation_loss
-    return found
-
-
-def should_stop(rows: Sequence[Epoch], patience: int, min_delta: float = 0.0) -> bool:
-    """Whether `patience` epochs have passed without a better validation loss; never with a patience of 0."""
-    return bool(patience and rows) and rows[-1].epoch - best(rows, min_delta) >= patience
+        yield found

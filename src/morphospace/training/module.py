@@ -139,7 +139,7 @@ class Training(lightning.LightningModule):
         self.observer.on_epoch(self.rows[-1], self.model, False)
         self.model.train()  # an observer may have drawn with it
         self.save(self)
-        self.trainer.should_stop = self.allowance.over or history.should_stop(self.rows, s.patience, s.min_delta)
+        self.trainer.should_stop = self.allowance.over or history.ends(self.rows, s.extent) is not None
 
     def _step(self, rows: Tensor, x: Tensor, weight: float) -> Tensor:
         out = self.model(x)

@@ -74,7 +74,15 @@ class Recipe:
 
         Of models/, the code of the model itself and of the parts that models share.
         """
-        values = [self.seed, self.model, self.z_dim, dict(self.train), dict(self.options)]
+        return self._identity(kinds, ("keep_every",))
+
+    def trajectory(self, kinds: Sequence[str] = ("models", "training")) -> list[Any]:
+        """Return what decides the weights of every epoch: the `identity` but for how many epochs there are."""
+        return self._identity(kinds, ("keep_every", "epochs", "patience"))
+
+    def _identity(self, kinds: Sequence[str], but: Sequence[str]) -> list[Any]:
+        train = {name: value for name, value in self.train.items() if name not in but}
+        values = [self.seed, self.model, self.z_dim, train, dict(self.options)]
         return [values, code(kinds, self.model), torch.__version__]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from morphospace.training.allowance import Budget
 from morphospace.training.augment import Augmentation
+from morphospace.training.history import Extent
 from morphospace.training.objective import Objective
 
 
@@ -31,3 +32,9 @@ class Settings:
     patience: int = 0
     min_delta: float = 0.0
     budget: Budget = field(default_factory=Budget)
+    keep_every: int = 0
+
+    @property
+    def extent(self) -> Extent:
+        """How long it goes on; all that is besides decides the weights of every epoch."""
+        return Extent(self.epochs, self.patience, self.min_delta, self.keep_every)
