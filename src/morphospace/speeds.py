@@ -15,7 +15,7 @@ from morphospace import files, seals
 from morphospace.errors import InputError
 from morphospace.options import Options
 
-FORMAT = 2  # 2 has the width of the latent as measured
+FORMAT = 3  # 3 has the similarity of the thesis among what is scored
 Seconds = Annotated[float, Field(ge=0)]
 Rates = Annotated[list[Seconds], Field(min_length=1)]
 
@@ -66,8 +66,8 @@ class Speed(Options):
     validate_: Rates = Field(alias="validate")  # a validation cell an epoch
     epoch: Rates  # between two epochs, whatever the cells: seconds, not a cell
     embed: Rates
-    score: Rates  # S and SSIM of the model
-    floors: Rates  # of all floors, a test cell
+    score: Rates  # S, SSIM and S legacy of the model
+    floors: Rates  # of all floors, and the steps of S legacy, a test cell
     fit: Rates  # PCA and the trivial pictures, a training cell
     fit_once: Rates  # PCA, whatever the cells: seconds, not a cell
     weights_bytes: Annotated[int, Field(ge=0)]

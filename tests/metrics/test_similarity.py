@@ -54,6 +54,18 @@ def test_the_legacy_distance_is_that_of_the_pictures_keras_wrote() -> None:
         assert found == pytest.approx(expected.mean(axis=(1, 2)), abs=1e-9)
 
 
+def test_a_cell_that_cannot_be_drawn_has_no_legacy_distance() -> None:
+    def broken(tiles: np.ndarray) -> np.ndarray:
+        drawn = _as_float(tiles)
+        drawn[1, 0, 3, 3] = np.inf
+        return drawn
+
+    found = similarity.legacy(_tiles(), np.array([0, 1, 2]), broken)
+    assert np.isnan(found[1]).all()
+    whole = similarity.errors(_tiles()[[0, 2]], _as_float(_tiles()[[0, 2]])).legacy
+    assert found[[0, 2]] == pytest.approx(whole)
+
+
 def test_the_legacy_stretch_forgives_offset_and_contrast_and_spoils_what_is_right() -> None:
     dim = np.array([50, 100], np.uint8).repeat(128).reshape(1, 1, 16, 16)
     full = np.array([0, 255], np.uint8).repeat(128).reshape(1, 1, 16, 16)

@@ -12,11 +12,13 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from morphospace import files, params, schema, splitting
+from morphospace import files, params, registry, schema, splitting
 from morphospace.analyses import Similarity
 from morphospace.errors import InputError, LeakError, SchemaError
 from morphospace.imaging import packs
 from morphospace.metrics import scores
+from morphospace.metrics import similarity as metric
+from morphospace.models import _build
 from morphospace.stages import similarity
 from morphospace.training import embedding
 
@@ -170,6 +172,51 @@ def test_the_same_inputs_give_the_same_bytes(run: Any, tmp_path: Path) -> None:
     before = [(tmp_path / name).read_bytes() for name in names]
     run(written=True)
     assert [(tmp_path / name).read_bytes() for name in names] == before
+
+
+def _published(root: Path, sampled: bool, factor: float, split: int) -> float:
+    """The thesis's chain, cell by cell: pixels as they are, a latent, a picture of its full range, |Δ| / 256."""
+    model, _ = embedding.load_model(root / "models")
+    table = pd.read_parquet(root / "crops.parquet").query("Crop_Status == 'kept'")
+    wells = {0: ("A04", "A05"), 2: ("A01", "A02")}[split]
+    names = set(table.loc[table[schema.WELL].isin(wells), schema.CROP_FILE])
+    rng, found = np.random.default_rng([1, 3, split]), []
+    for name, content in packs.members(root / "crops" / "P1.zip"):
+        if name not in names:
+            continue
+        tile = packs.decode_tile(content, 2)
+        with torch.no_grad():
+            mean, logvar = model.encode(torch.from_numpy(tile[None].astype(np.float32)) / 255 * factor)
+            noise = torch.from_numpy(rng.standard_normal(mean.shape).astype(np.float32))
+            drawn = model.decode(mean + torch.exp(logvar / 2) * noise * sampled)[0].numpy()
+        picture = ((drawn - drawn.min()) / (drawn - drawn.min()).max() * 255).astype(np.uint8)
+        found.append(1 - np.abs(picture.astype(int) - tile).mean() / 256)
+    return float(np.mean(found))
+
+
+def test_s_legacy_is_the_thesis_s_own_and_each_of_its_steps_has_its_cost(run: Any, tmp_path: Path) -> None:
+    table, record = run()
+    for name, (sampled, factor) in metric.LEGACY.items():
+        assert record[name] == pytest.approx(_published(tmp_path, sampled, factor, 0), abs=2e-5), name
+    assert record["S_legacy_train"] == pytest.approx(_published(tmp_path, True, 255, 2), abs=2e-5)
+    assert len({round(record[name], 6) for name in metric.LEGACY}) > 2, "the steps differ"
+    costs = [record[f"legacy_cost_{step}"] for step in ("stretch", "sampling", "input")]
+    assert sum(costs) == pytest.approx(record["S"] - record["S_legacy"])
+    of = table[table["region"].eq("all") & table["channel"].eq("all")].groupby(["split", "method"])["metric"].agg(set)
+    assert {m for m in of["test", "model"] if m.startswith("S_")} == set(metric.LEGACY)
+    assert {m for m in of["train", "model"] if m.startswith("S_")} == {"S_legacy", "S_stretched"}
+    assert {m for m in of["test", "black"] if m.startswith("S_")} == {"S_legacy"}
+    again, _ = run(written=True)
+    pd.testing.assert_frame_equal(again, table)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "mae"])
+def test_what_a_model_cannot_sample_costs_nothing(name: str) -> None:
+    model = _build.build(name, 2, 32, 4, registry.load("models", name).Options().model_dump()).eval()
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 2, 32, 32), dtype=np.uint8)
+    drawn = embedding.predict(model, tiles, 2, 255.0, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn, embedding.predict(model, tiles, 3, 255.0), rtol=1e-4, atol=1e-4)
+    assert np.abs(drawn - embedding.reconstruct(model, tiles, 3)).max() > 0.1
 
 
 def test_a_model_with_nan_weights_is_named(run: Any, tmp_path: Path) -> None:

@@ -159,16 +159,22 @@ def _scoring(model: Model, tiles: NDArray[np.uint8], latents: int, seconds: floa
     once = time.perf_counter() - start
     pca = floors.Components(pictures["mean"].ravel(), basis, tiles.shape[1:], len(rows), 1)
 
+    def published(x: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return embedding.predict(model, x, embedding.FEW, 255.0, np.random.default_rng(0))
+
     def score() -> None:
         similarity.evaluate(
             tiles, rows, lambda x: embedding.reconstruct(model, x, embedding.FEW), "model", with_ssim=True
         )
+        similarity.legacy(tiles, rows, published)
 
     def score_floors() -> None:
         for picture in pictures.values():
             similarity.evaluate(tiles, rows, partial(_always, picture), "floor")
         similarity.evaluate(tiles, rows, lambda x: x.astype(np.float32) / np.float32(255), "perfect")
         similarity.evaluate(tiles, rows, pca.reconstruct, "PCA", with_ssim=True)
+        for _ in range(2 if model.reconstructs else 0):  # test cells have two steps of the thesis apart
+            similarity.legacy(tiles, rows, published)
 
     project = _repeated(lambda: pca.reconstruct(tiles), len(tiles), seconds)  # the products of one pass
     count = _repeated(lambda: floors.trivial(tiles, rows), len(tiles), seconds)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from morphospace.metrics.bootstrap import Estimate, Resamples
 from morphospace.metrics.floors import PCA, TRIVIAL
-from morphospace.metrics.similarity import REGIONS, Errors, psnr
+from morphospace.metrics.similarity import LEGACY, REGIONS, Errors, psnr
 from morphospace.reasons import explained
 from morphospace.schema import TRAIN, VALIDATION
 from morphospace.words import count
@@ -21,12 +21,20 @@ COLUMNS = ["split", "region", "channel", "method", "metric", "value", "low", "hi
 Floats = NDArray[np.float64]
 
 
-def table(split: str, channels: Sequence[str], methods: Mapping[str, Errors], resamples: Resamples) -> pd.DataFrame:
+def table(
+    split: str,
+    channels: Sequence[str],
+    methods: Mapping[str, Errors],
+    resamples: Resamples,
+    legacy: Mapping[str, Floats] | None = None,
+) -> pd.DataFrame:
     """Return the scores of some methods on the cells of one split, one number a row.
 
-    Metrics: ``S``, ``S_legacy``, ``mae``, ``mse``, ``psnr`` (dB, of the mean squared error over all cells),
-    ``psnr_per_cell`` (mean of each cell's; a cell without any error is left out), ``ssim`` (whole tile only, where it
-    was computed), and, for the model beside its floors, ``skill_mae`` and ``skill_pca``.
+    Metrics: ``S``; ``S_legacy`` (the similarity of the thesis; of a floor, which has neither a network nor chance, its
+    stretch alone) and, of the model, what that is without some of its steps (``similarity.LEGACY``); ``mae``, ``mse``,
+    ``psnr`` (dB, of the mean squared error over all cells), ``psnr_per_cell`` (mean of each cell's; a cell without any
+    error is left out), ``ssim`` (whole tile only, where it was computed), and, for the model beside its floors,
+    ``skill_mae`` and ``skill_pca``.
 
     Parameters
     ----------
@@ -38,6 +46,8 @@ def table(split: str, channels: Sequence[str], methods: Mapping[str, Errors], re
         Errors by method: ``model`` when it draws anything, ``perfect``, and names of floors.
     resamples
         Draws of the groups of these cells, shared by all rows, so that comparisons are paired.
+    legacy
+        The distances (n, 2, C) of the model by metric, as of ``similarity.LEGACY``.
     """
     rows = []
     for at, region in enumerate(REGIONS):
@@ -45,6 +55,9 @@ def table(split: str, channels: Sequence[str], methods: Mapping[str, Errors], re
             place = (split, region, channel)
             for method, errors in methods.items():
                 found = _plain(errors, at, c - 1, resamples)
+                if method == MODEL:
+                    distances = (legacy or {}).items()
+                    found |= {m: resamples.estimate(1 - _of(d, at, c - 1)) for m, d in distances}
                 if method == PERFECT:  # it makes no error: only its similarities say something
                     found = {name: found[name] for name in ("S", "S_legacy")}
                 rows += [(*place, method, metric, *estimate[:5]) for metric, estimate in found.items()]
@@ -129,7 +142,9 @@ def summary(scores: pd.DataFrame, model: str, k: int, pca_cells: int) -> dict[st
             f"{metric}_low": at(metric, column="low"),
             f"{metric}_high": at(metric, column="high"),
         }
-    found |= {metric: at(metric) for metric in ("S_legacy", "mae", "mse", "psnr", "psnr_per_cell", "ssim")}
+    steps = {metric: at(metric) for metric in LEGACY}
+    found |= steps | {"S_legacy_train": at("S_legacy", split="train"), **_costs(at("S"), steps)}
+    found |= {metric: at(metric) for metric in ("mae", "mse", "psnr", "psnr_per_cell", "ssim")}
     found |= {"S_inside": at("S", region="inside"), "S_pca_inside": at("S", PCA, region="inside")}
     found |= {f"S_{split}": at("S", split=split) for split in ("train", "validation")}
     found |= {f"S_{method}": at("S", method) for method in (*TRIVIAL, PCA)}
@@ -151,11 +166,23 @@ def _why(key: str, found: Mapping[str, float | int | str], splits: set[str], mod
         return "no test cell shows a pixel" if found["reconstructs"] else f"{model} draws nothing"
     if not found["reconstructs"] and not key.endswith((*TRIVIAL, PCA, PERFECT)):
         return f"{model} draws nothing"
+    if key.startswith(("S_legacy", "S_stretched", "legacy_cost")):
+        return "no cell in the split train" if key.endswith(TRAIN) else f"{model} cannot draw pixels of 0 to 255"
     if key.endswith(("_low", "_high")) and found["n_groups_test"] == 1:
         return "the test cells are of one well, and intervals resample wells"
     if key.startswith("skill"):
         return "the floor draws every cell without an error"
     return "the tiles are too small for it" if key.startswith("ssim") else "there is no error at all"
+
+
+def _costs(s: float, steps: Mapping[str, float]) -> dict[str, float]:
+    """Return what each step of the thesis takes from S when it is added to those before it; they sum to the whole."""
+    stretched, sampled = steps["S_stretched"], steps["S_stretched_sampled"]
+    return {
+        "legacy_cost_stretch": s - stretched,
+        "legacy_cost_sampling": stretched - sampled,
+        "legacy_cost_input": sampled - steps["S_legacy"],
+    }
 
 
 def verdict(found: Mapping[str, float | int | str], model: str) -> str:

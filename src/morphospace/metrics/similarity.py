@@ -13,6 +13,14 @@ Bytes = NDArray[np.uint8]
 Reconstruct = Callable[[Bytes], Floats]
 
 REGIONS = ("all", "inside")
+# The similarity of the thesis, as published, and what it is without some of its steps (000-36): metric -> whether the
+# latent is sampled, and what pixels in [0, 1] are multiplied by before they are encoded. All are stretched.
+LEGACY = {
+    "S_legacy": (True, 255.0),
+    "S_stretched": (False, 1.0),
+    "S_stretched_sampled": (True, 1.0),
+    "S_stretched_unscaled": (False, 255.0),
+}
 BLOCK = 64  # tiles reconstructed at a time
 PIECE = 8  # tiles compared at a time: they stay in the processor's cache, five times faster than 64
 SIGMA, RADIUS = 1.5, 5  # of the Gaussian window of SSIM: 11 px
@@ -26,7 +34,7 @@ class Errors(NamedTuple):
     ----------
     mae, mse, legacy
         Shape (n, 2, C): in the whole tile, then inside the cell only (NaN for a cell without a pixel). `legacy` is
-        the distance of the thesis, 1 - `legacy` its similarity.
+        the distance of the thesis for these reconstructions, stretched; how it made its own is in `LEGACY`.
     ssim
         Shape (n, C), or (n, 0) where it was not asked for.
     """
@@ -62,8 +70,7 @@ def errors(originals: Bytes, reconstructions: Floats, with_ssim: bool = False) -
     x = originals.astype(np.float32) / np.float32(255)
     y = np.clip(reconstructions, 0, 1)
     absolute = np.abs(x - y)
-    stretched = legacy_stretch(reconstructions)
-    distance = np.abs(stretched.astype(np.int16) - originals).astype(np.float32) / np.float32(256)
+    distance = _distance(originals, reconstructions)
     inside: NDArray[np.bool_] = np.any(originals, axis=1)
     return Errors(
         _both_regions(absolute, inside),
@@ -190,6 +197,30 @@ def evaluate(
         for part in blocks(np.arange(len(block)), PIECE):
             parts.append(errors(originals[part], drawn[part], with_ssim))
     return Errors(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def legacy(tiles: Bytes, rows: NDArray[np.intp], reconstruct: Reconstruct) -> NDArray[np.float64]:
+    """Return the distance of the thesis, (n, 2, C) as of `Errors`, of reconstructions made in another way.
+
+    A cell whose reconstruction is not finite has NaN: a network may not stand pixels that it was not trained on.
+    """
+    parts = [np.empty((0, len(REGIONS), tiles.shape[1]))]
+    for block in blocks(rows):
+        originals = np.asarray(tiles[block])
+        drawn = reconstruct(originals)
+        wrong = ~np.isfinite(drawn).all(axis=(1, 2, 3))
+        drawn[wrong] = 0
+        found = _both_regions(_distance(originals, drawn), np.any(originals, axis=1))
+        found[wrong] = np.nan
+        parts.append(found)
+    return np.concatenate(parts)
+
+
+def _distance(originals: Bytes, reconstructions: Floats) -> Floats:
+    """Return the distance of each pixel of the pictures that the thesis wrote."""
+    stretched = legacy_stretch(reconstructions)
+    distance: Floats = np.abs(stretched.astype(np.int16) - originals).astype(np.float32) / np.float32(256)
+    return distance
 
 
 def checked(originals: Bytes, reconstructions: Floats, name: str) -> Floats:

@@ -145,7 +145,8 @@ _CAPTIONS = [
         "similarity/bars",
         "Similarity beside its floors",
         "Further left is better. A floor that knows nothing of the cell reaches a high similarity, since most of a "
-        "tile is black: only the distance to the floors counts.",
+        "tile is black: only the distance to the floors counts. S legacy is the thesis's: of the model with a sampled "
+        "latent and pixels of 0 to 255, of a floor stretched alone.",
     ),
     (
         "similarity/per_channel",

@@ -102,7 +102,22 @@ def blocks(found: Metrics | None, table: pd.DataFrame | None, model: str) -> lis
     if not found or table is None or table.empty:
         return [Text(f"Similarity: {NOT_MEASURED}.")]
     names = {"model": model, "pca": f"PCA-{found.get('pca_k', '?')}", "perfect": "the image itself", **TRIVIAL}
-    return [_floors(table, names), *_splits(table), *_inside(table, names)]
+    return [_floors(table, names), *_legacy(found, model), *_splits(table), *_inside(table, names)]
+
+
+def _legacy(found: Metrics, model: str) -> list[Block]:
+    """Return what each step of the thesis's similarity costs; nothing of a model that has none."""
+    costs = [found.get(f"legacy_cost_{step}") for step in ("stretch", "sampling", "input")]
+    if found.get("S_legacy") is None or None in costs:
+        return []
+    stretch, sampling, pixels = (number(cost, 3) for cost in costs)
+    return [
+        Text(
+            f"S legacy of {model} on test cells is {number(found['S_legacy'], 3)}: S {number(found['S'], 3)}, less "
+            f"{stretch} by the stretch of each picture to its full range, {sampling} by decoding a sample of the "
+            f"posterior, {pixels} by pixels of 0 to 255 for a network trained on 0 to 1."
+        )
+    ]
 
 
 def _floors(table: pd.DataFrame, names: Mapping[str, str]) -> Table:
@@ -112,8 +127,8 @@ def _floors(table: pd.DataFrame, names: Mapping[str, str]) -> Table:
     rows = [[names.get(m, m), *(_score(here, metric, method=m) for metric in metrics)] for m in methods]
     caption = (
         "Test cells: the model beside what knows nothing of the cell, and beside PCA with as many numbers a cell, "
-        "all fitted on training cells. S legacy stretches each reconstruction to its full range first, as the thesis "
-        "did: see what it makes of the image itself"
+        "all fitted on training cells. S legacy is that of the thesis, which stretched each reconstruction to its full "
+        "range (see what that makes of the image itself) and, of the model, took the steps below the table"
     )
     marked = [i for i, m in enumerate(methods) if m == "model"]
     return Table(caption, ["", *(_METRICS[m] for m in metrics)], rows, marked=marked)

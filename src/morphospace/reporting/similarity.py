@@ -61,7 +61,8 @@ def floors(scores: pd.DataFrame, model: str, k: int) -> Figure:
     """Return 1 - S of the model and its floors on the test split, with intervals, on a logarithmic scale.
 
     S itself crowds together near 1; 1 - S, the mean absolute error, tells methods apart, and a logarithmic axis has
-    no zero for a bar to start from, so the scores are points. Hollow points are S legacy.
+    no zero for a bar to start from, so the scores are points. Hollow points are S legacy: of the model as the thesis
+    computed it, of a floor its stretch alone.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ def _point(axis: Axes, y: float, score: "pd.Series[Any]", edge: str, face: str, 
 
 
 def _legend(axis: Axes) -> None:
-    for face, label in (("black", "S"), ("white", "S legacy (stretched to its own full range first)")):
+    for face, label in (("black", "S"), ("white", "S legacy (of floors: stretched to the full range)")):
         axis.plot([], [], "o", color="black", markerfacecolor=face, markersize=5, label=label)
     axis.plot([], [], color="black", linewidth=1.5, label="interval over wells")
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

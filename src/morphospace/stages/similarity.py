@@ -16,6 +16,7 @@ from morphospace.errors import InputError, LeakError
 from morphospace.imaging import packs
 from morphospace.metrics import bootstrap, floors, scores
 from morphospace.metrics import similarity as metric
+from morphospace.models._base import Model
 from morphospace.reporting import figures
 from morphospace.reporting import similarity as drawing
 from morphospace.reporting.clock import clock
@@ -59,8 +60,8 @@ def run(
 
     The similarity S is 1 minus the mean absolute error of images in [0, 1]. It is given for train, validation and test
     cells apart, and on test cells beside black, constant, mean and median pictures and PCA with z_dim components,
-    all fitted on training cells. Intervals resample wells. S legacy is the thesis's, for comparison only. A model that
-    draws nothing has no S; its floors are scored all the same.
+    all fitted on training cells. Intervals resample wells. S legacy is the thesis's, for comparison only, with what
+    each of its steps costs. A model that draws nothing has no S; its floors are scored all the same.
     """
     options = params.load()
     process.keep_memory()
@@ -78,7 +79,7 @@ def run(
         methods: dict[str, metric.Reconstruct] = {scores.MODEL: reconstruct} if model.reconstructs else {}
         methods |= {scores.PERFECT: _as_float}
         methods |= {name: _always(picture) for name, picture in pictured.items()} | {floors.PCA: pca.reconstruct}
-        found, test = _score(tiles, kept, rows, methods, names, options, f"{models} ({card['model']})")
+        found, test = _score(tiles, kept, rows, methods, model, names, options, f"{models} ({card['model']})")
         tables.write_csv(found, table)
         whole = scores.summary(found, str(card["model"]), pca.k, pca.cells)
         records.write(metrics, record, options.data_set, whole, COMPARED)
@@ -135,6 +136,7 @@ def _score(
     kept: pd.DataFrame,
     rows: dict[str, Rows],
     methods: dict[str, metric.Reconstruct],
+    model: Model,
     channels: list[str],
     options: params.Params,
     name: str,
@@ -143,6 +145,7 @@ def _score(
     wells = splitting.groups(kept, "well").to_numpy()
     steps = [(s, m) for s in SPLITS if len(rows[s]) for m in methods if s == schema.TEST or m == scores.MODEL]
     errors: dict[str, dict[str, metric.Errors]] = {}
+    legacy: dict[str, dict[str, NDArray[np.float64]]] = {}
     console = Console(stderr=True)
     shown = track(steps, "similarity", console=console, transient=True, disable=not console.is_terminal)
     for split, method in shown:
@@ -150,6 +153,8 @@ def _score(
         detailed = method in (scores.MODEL, floors.PCA)
         found = metric.evaluate(tiles, rows[split], methods[method], label, with_ssim=detailed)
         errors.setdefault(split, {})[method] = found
+        if method == scores.MODEL:
+            legacy[split] = _legacy(tiles, rows[split], found, model, split, options.seed)
     parts = []
     for i, split in enumerate(SPLITS):
         if split in errors:
@@ -157,8 +162,27 @@ def _score(
             drawn = bootstrap.resample(
                 wells[rows[split]], options.similarity.bootstrap, options.similarity.confidence, rng
             )
-            parts.append(scores.table(split, channels, errors[split], drawn))
+            parts.append(scores.table(split, channels, errors[split], drawn, legacy.get(split)))
     return pd.concat(parts, ignore_index=True), errors[schema.TEST]
+
+
+def _legacy(
+    tiles: metric.Bytes, rows: Rows, found: metric.Errors, model: Model, split: str, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return the distances of the thesis by metric: all of its steps, and, on test cells, without some of them.
+
+    The draws of the latents are the same for all, so that what a step costs is not the luck of a draw.
+    """
+    distances = {"S_stretched": found.legacy}
+    for name, (sampled, factor) in metric.LEGACY.items():
+        if name == "S_legacy" or (split == schema.TEST and name not in distances):
+            rng = np.random.default_rng([seed, 3, SPLITS.index(split)]) if sampled else None
+
+            def predict(x: metric.Bytes, f: float = factor, r: np.random.Generator | None = rng) -> metric.Floats:
+                return embedding.predict(model, x, embedding.FEW, f, r)
+
+            distances[name] = metric.legacy(tiles, rows, predict)
+    return {name: distances[name] for name in metric.LEGACY if name in distances}
 
 
 def _galleries(

@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -186,7 +186,39 @@ def encode(
 
 def reconstruct(model: Model, tiles: NDArray[np.uint8], minibatch: int) -> NDArray[np.float32]:
     """Return the reconstructions (N, C, H, W) of tiles from their latent means; linear models may leave [0, 1]."""
-    return np.concatenate(_each(model, tiles, minibatch, lambda x: _array(model.reconstruct(x))))
+    return predict(model, tiles, minibatch)
+
+
+def predict(
+    model: Model, tiles: NDArray[np.uint8], minibatch: int, factor: float = 1.0, rng: np.random.Generator | None = None
+) -> NDArray[np.float32]:
+    """Return the reconstructions (N, C, H, W) of tiles as the thesis's ``predict`` made them, or a part of it (000-36).
+
+    Parameters
+    ----------
+    model
+        One that reconstructs.
+    tiles
+        Tiles (N, C, H, W).
+    minibatch
+        Images at a time.
+    factor
+        What pixels in [0, 1] are multiplied by before they are encoded; the thesis forgot to divide by 255.
+    rng
+        Where the latents come from: the posterior of each tile is sampled, as in the thesis, by a model that has one
+        and decodes. Without it, its mean is decoded.
+    """
+
+    def scaled(x: Tensor) -> Tensor:
+        return x if factor == 1 else x * factor
+
+    if rng is None or not model.decodes:
+        return np.concatenate(_each(model, tiles, minibatch, lambda x: _array(model.reconstruct(scaled(x)))))
+    drawn = []
+    for mean, logvar in _each(model, tiles, minibatch, lambda x: model.encode(scaled(x))):
+        noise = torch.from_numpy(rng.standard_normal(tuple(mean.shape)).astype(np.float32)).to(mean.device)
+        drawn.append(mean if logvar is None else mean + torch.exp(0.5 * logvar) * noise)
+    return np.concatenate(_shared(model, drawn, lambda z: _array(model.decode(z))))
 
 
 def masked(model: Model, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
@@ -220,24 +252,27 @@ def walk(model: Model, mean: NDArray[np.float32], dimension: int, span: float, s
 
 
 def _each(model: Model, tiles: NDArray[np.uint8], minibatch: int, of: Callable[[Tensor], T]) -> list[T]:
-    """Return what a function makes of each minibatch, in order.
+    """Return what a function makes of each minibatch, in order."""
+    held = Tiles(tiles, next(model.parameters()).device, resident=False)
+    return _shared(model, list(Minibatches(np.arange(len(tiles)), minibatch)), lambda rows: of(held.take(rows)))
 
-    Minibatches are shared out among the processors, and each is worked on by one thread: with several, sums in parts
-    would round otherwise, and the last bits would depend on how many there are.
+
+def _shared(model: Model, todo: Sequence[Tensor], of: Callable[[Tensor], T]) -> list[T]:
+    """Return what a function makes of each tensor, in order.
+
+    The work is shared out among the processors, and each part is done by one thread: with several, sums in parts would
+    round otherwise, and the last bits would depend on how many there are.
     """
     model.eval()
-    where = next(model.parameters()).device
-    held = Tiles(tiles, where, resident=False)
 
-    def one(rows: Tensor) -> T:
+    def one(given: Tensor) -> T:
         with torch.inference_mode():
-            return of(held.take(rows))
+            return of(given)
 
-    todo = list(Minibatches(np.arange(len(tiles)), minibatch))
-    workers = min(files.jobs(), len(todo)) if where.type == "cpu" else 1
+    workers = min(files.jobs(), len(todo)) if next(model.parameters()).device.type == "cpu" else 1
     with _one_thread():
         if workers < 2:
-            return [one(rows) for rows in todo]
+            return [one(given) for given in todo]
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(one, todo))
 
