@@ -413,7 +413,7 @@ def test_the_cap_stops_the_queue_and_its_other_member_waits(root: Path, monkeypa
     spending.set_cap(100, "EUR", "m", 1.0)
     run(*dvc, "queue", "start")
     assert statuses(2) == ["Failed", "Success"]
-    assert list((root / "scratch" / "train").glob("*/checkpoint.safetensors")) == [work]
+    assert work.is_file()
 
     steps = subprocess.run([*dvc, "exp", "run", "-S", "z_dim=4"], capture_output=True, text=True)
     assert steps.returncode == 0, steps.stderr
