@@ -121,6 +121,7 @@ class Train(Options):
 
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     minibatch: Annotated[int, Field(ge=2, le=65_536)]
+    threads: Annotated[int, Field(ge=1, le=1024)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     lr_decay: Annotated[float, Field(gt=0, le=1)]
     lr_step: Count

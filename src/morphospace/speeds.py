@@ -50,9 +50,10 @@ class Shape(Options):
     minibatch: int
     size: int
     channels: int
+    threads: int  # of a training
 
     def key(self, jobs: int, workers: int) -> str:
-        """Return the name of this shape on `workers` processes at once, of `jobs` threads each."""
+        """Return the name of this shape on `workers` processes at once, each embedding with `jobs` threads."""
         return f"{self.model}-z{self.z_dim}-{jobs}x{workers}-{files.fingerprint(self.model_dump())}"
 
 

@@ -51,7 +51,7 @@ def benchmark(z_dims: tuple[int, ...] = (75, 150), machine: str = "p3.2xlarge", 
     options = {"output_activation": "linear", "max_logvar": 10.0, "batch_norm": False, "dropout": 0.0}
     shapes = {}
     for z in z_dims:
-        shape = speeds.Shape(model="conv_vae", options=options, z_dim=z, minibatch=35, size=128, channels=3)
+        shape = speeds.Shape(model="conv_vae", options=options, z_dim=z, minibatch=35, size=128, channels=3, threads=2)
         given = {"shape": shape, "jobs": 2, "workers": workers, "weights_bytes": 4 * z, "latents": z}
         shapes[shape.key(2, workers)] = speeds.Speed.model_validate(given | RATES)
     plate = speeds.Plate(
@@ -351,7 +351,9 @@ def test_when_the_time_is_up_it_is_said_and_what_was_measured_stays() -> None:
 
 def _small(z_dim: int = 4, minibatch: int = 8, size: int = 32) -> speeds.Shape:
     options = {"output_activation": "linear", "max_logvar": 10.0, "batch_norm": False, "dropout": 0.0}
-    return speeds.Shape(model="conv_vae", options=options, z_dim=z_dim, minibatch=minibatch, size=size, channels=3)
+    return speeds.Shape(
+        model="conv_vae", options=options, z_dim=z_dim, minibatch=minibatch, size=size, channels=3, threads=2
+    )
 
 
 def test_tiles_are_generated_as_crops_are() -> None:

@@ -26,7 +26,7 @@ CHAIN = Chain(
 
 
 def speed(**changes: Any) -> Speed:
-    shape = Shape(model="m", options={}, z_dim=10, minibatch=5, size=16, channels=3)
+    shape = Shape(model="m", options={}, z_dim=10, minibatch=5, size=16, channels=3, threads=2)
     parts = {"train": [0.01, 0.03], "validate": [0.01], "epoch": [0.5], "embed": [0.002], "score": [0.004]}
     parts |= {"floors": [0.02], "fit": [0.001], "fit_once": [7.0]}
     return Speed.model_validate(

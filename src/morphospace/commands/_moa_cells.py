@@ -40,7 +40,7 @@ def run(
     folder: Path, only: Sequence[str], budget: Budget, options: params.Params, settings: moa.Settings, output: Path
 ) -> None:
     """Train what is not trained yet, score all, and write the folder."""
-    torch.set_num_threads(process.THREADS)
+    torch.set_num_threads(options.train.threads)
     process.keep_memory()
     cells = _cell_sets.raw(folder, options.seed)
     contenders = _contenders.contenders(list(only) or list(MODELS))

@@ -70,7 +70,7 @@ def _warm(number: int) -> int:
 def measure(shape: speeds.Shape, jobs: int, seconds: float) -> dict[str, Any]:
     """Return what this process alone measures: lists of seconds by part, the bytes of the weights, the latents."""
     threads, before = torch.get_num_threads(), os.environ.get("MORPHOSPACE_JOBS", "")
-    torch.set_num_threads(process.THREADS)
+    torch.set_num_threads(shape.threads)
     os.environ["MORPHOSPACE_JOBS"] = str(jobs)  # of what embeds and scores
     process.keep_memory()
     try:

@@ -40,7 +40,7 @@ class Compared(NamedTuple):
 def run(data_sets: Sequence[Cells], contenders: Sequence[Contender], budget: Budget, output: Path) -> None:
     """Train what is not trained yet, and write the report; a folder that holds something else is refused."""
     files.require_own(output)
-    torch.set_num_threads(process.THREADS)
+    torch.set_num_threads(contenders[0].options.train.threads)
     process.keep_memory()
     options = contenders[0].options
     compared = [_compare(cells, contenders, budget) for cells in data_sets]

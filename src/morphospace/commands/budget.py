@@ -122,6 +122,7 @@ def _shape(options: params.Params) -> speeds.Shape:
         minibatch=options.train.minibatch,
         size=options.synthesize.size,
         channels=channels,
+        threads=options.train.threads,
     )
 
 

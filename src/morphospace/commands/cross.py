@@ -65,7 +65,7 @@ def run(
     channels, side = _cells.shape(crops, table)
     size = _cross.require_size(size, side)
     _cross.build(options, channels, size)  # refused now rather than after the tiles are decoded
-    torch.set_num_threads(process.THREADS)
+    torch.set_num_threads(options.train.threads)
     process.keep_memory()
     rows = np.unique(np.concatenate([*plan.train, plan.task.rows]))
     tiles = packs.tiles(crops, table.iloc[rows], channels, side, files.scratch("tiles", "decoded"))

@@ -59,7 +59,7 @@ def run(
     without a validation split, the last ones; with train.keep_every also those of chosen epochs.
     """
     options = params.load()
-    torch.set_num_threads(process.THREADS)
+    torch.set_num_threads(options.train.threads)
     process.keep_memory()
     meter = spending.Meter()
     with clock("train", timings, models) as tally, ExitStack() as held:
@@ -117,6 +117,7 @@ def _expected(options: params.Params, train: int, validation: int, channels: int
         minibatch=options.train.minibatch,
         size=size,
         channels=channels,
+        threads=options.train.threads,
     )
     return speeds.expected(shape, epochs, train, validation)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-THREADS = 2  # of a training, on every machine: with more or fewer, sums round otherwise, and weights differ
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
 
 
