@@ -300,7 +300,7 @@ def test_a_name_that_is_too_long_or_a_file_in_the_way_is_named(tmp_path: Path) -
         files.write_json(tmp_path / f"{'a' * 300}.json", 1)
     (tmp_path / "a").touch()
     for below in ("a/b.json", "a/b/c.json"):
-        with pytest.raises(DiskError, match=r"(file exists|not a directory); see who may write"):
+        with pytest.raises(DiskError, match=r"(file exists|not a directory); a file stands"):
             files.write_json(tmp_path / below, 1)
 
 

@@ -254,6 +254,8 @@ def _said(said: str, where: Path, written: int) -> str:
     if re.search("space|quota|full|too large|requested", said.lower()):
         needed = f"it had {written:,} bytes and needs more" if written else "it needs more"
         return f"{what}; {shutil.disk_usage(there).free:,} bytes are free in {there}, {needed}: make room there"
+    if re.search("exists|directory", said.lower()):
+        return f"{what}; a file stands where a folder is needed, or a folder where a file is: name another place"
     return f"{what}; see who may write in {there}, and whether it is read-only, or name another place"
 
 

@@ -259,7 +259,7 @@ def read_parquet(path: Path, stage: str, is_text: Callable[[str], bool] = schema
         table = pd.read_parquet(path)
     except FileNotFoundError:
         raise InputError(f"{path} is missing" + (f"; run `dvc repro {stage}`" if stage else "")) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:  # the last three: pandas's metadata
         again = f"; run `dvc pull` or `dvc repro -f {stage}`" if stage else ""
         raise InputError(f"{path} is not a Parquet table: {error}{again}") from None
     table.columns = table.columns.map(str)

@@ -54,7 +54,7 @@ def test_a_latent_that_is_no_number_is_named(run: _page.Paths) -> None:
     latent = np.zeros(60)
     latent[[3, 9]] = np.nan, np.inf
     _change(run.embeddings, Cells_Latent_002=latent)
-    with pytest.raises(InputError, match=r"2 of 60 cells have a latent that is no number, the first is P1, A01, 1, 4"):
+    with pytest.raises(InputError, match=r"2 of 60 cells with a latent that is not finite, the first is P1, A01, 1, 4"):
         _page.read(run)
 
 

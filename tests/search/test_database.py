@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from morphospace import schema
-from morphospace.errors import InputError, SchemaError
+from morphospace.errors import DiskError, InputError, SchemaError
 from morphospace.search import approximate, database, levels, store
 from morphospace.search.database import DISTANCE, RANK, ROW, Database
 from morphospace.search.exact import METRICS, Metric
@@ -164,23 +164,27 @@ def test_a_bad_table_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
 
 def test_a_database_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
     place = str(tmp_path / "x")
-    database.build(place, "old", cells(20), ORIGIN)
+    old, new = "0" * 16, "1" * 16
+    database.build(place, old, cells(20), ORIGIN)
 
     def broken(rows: pd.DataFrame) -> list[bytes]:
         raise InputError("P0.zip is damaged")
 
     with pytest.raises(InputError, match=r"P0\.zip is damaged"):
-        database.build(place, "new", cells(30), ORIGIN, broken)
+        database.build(place, new, cells(30), ORIGIN, broken)
     assert database.opened(place).about.rows["cell"] == 20
     assert len(database.opened(place).nearest(np.ones(5), top=100)) == 20
-    database.build(place, "new", cells(30), ORIGIN)
+    database.build(place, new, cells(30), ORIGIN)
     assert len(database.opened(place).nearest(np.ones(5), top=100)) == 30
-    assert sorted(store.names(store.connect(place))) == ["about", "cell-new", "treatment-new", "well-new"]
+    assert sorted(store.names(store.connect(place))) == ["about", f"cell-{new}", f"treatment-{new}", f"well-{new}"]
 
 
 def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="file cannot be used as a database"):
+    with pytest.raises(
+        DiskError,
+        match=r"file: (file exists|not a directory); a file stands where a folder is needed.*name another place",
+    ):
         database.build(str(tmp_path / "file"), "k", cells(5), ORIGIN)
     assert store.read(str(tmp_path / "absent")) is None
     (tmp_path / "odd" / "about.lance").mkdir(parents=True)

@@ -176,7 +176,7 @@ def test_what_is_no_class_or_cannot_be_learnt_is_left_out_and_named(
     assert found.names == ["Actin", "DNA", "Lonely"]
     names = np.array([*found.names, ""])[found.classes]
     assert (names == table[schema.MOA].where(table[schema.MOA].isin(found.names), "")).all()
-    assert "1 of 4 classes of Metadata_MoA left out (Rare: 1 training cells)" in caplog.text
+    assert "1 of 4 classes of Metadata_MoA left out (Rare: 1 training cell)" in caplog.text
 
 
 def test_a_class_of_one_group_of_the_split_is_left_out(table: pd.DataFrame, caplog: pytest.LogCaptureFixture) -> None:

@@ -134,7 +134,7 @@ def read(paths: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
         which = ", ".join(str(v) for v in table.loc[row, schema.OBJECT_KEY])
-        many = f"{int((~finite).sum()):,} of {count(len(table), 'cell')} with a latent that is no number"
+        many = f"{int((~finite).sum()):,} of {count(len(table), 'cell')} with a latent that is not finite"
         raise InputError(f"{paths.embeddings}: {many}, the first is {which} (row {row}); run `dvc repro -f embed`")
     measured = kept.of(table, str(paths.embeddings), paths.crops_table)
     numbers = measured[[c for c in measured if c not in table]].select_dtypes("number")
