@@ -5,7 +5,7 @@ HEADLINE := S|S_low|S_high|S_legacy|S_median|S_pca|skill_pca|NSC|NSC_lead|cost_s
 MLFLOW_PORT ?= 5000
 .DEFAULT_GOAL := help
 
-.PHONY: help env sky repro test fast experiments mlflow s3 lint lock clean
+.PHONY: help env sky repro test soak fast experiments mlflow s3 lint lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,6 +26,9 @@ test:  ## Run all tests, style and types
 	@bash environments/setup.sh all
 	@ruff check -q src tests && ruff format -q --check src tests && mypy --no-error-summary
 	@python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+soak: env  ## Kill, fuzz and load this checkout for an hour or so, and compare every byte (docs/reliability.md)
+	@python tests/soak.py $(SOAK)
 
 fast: env  ## Run the tests that take less than three minutes in all
 	@python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"

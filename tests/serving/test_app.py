@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import load
 import numpy as np
 import pages
 import pandas as pd
@@ -320,6 +321,12 @@ def test_a_walk_to_nowhere_is_refused(address: str, body: Any) -> None:
     answer = requests.post(f"{address}api/walk", json=body, timeout=20)
     assert answer.status_code in (404, 422)
     assert list(answer.json()) == ["error"]
+
+
+def test_many_clients_at_once_are_all_answered(address: str) -> None:
+    found = load.load(address, clients=8, seconds=1)
+    assert set(found.answers) == {200}
+    assert found.answers[200] >= 8
 
 
 def test_the_files_of_the_page_load_nothing_from_elsewhere() -> None:
