@@ -384,3 +384,9 @@ def test_the_real_fields_lack_one_channel(real_data: Path, tmp_path: Path) -> No
         "Image_FileName_Tubulin": 0,
         "Image_FileName_DNA": 0,
     }
+
+
+@pytest.mark.parametrize("pattern", ["(?P<well>[A-P]", "[[](?P<well>.)(?P<channel>.)", "(?P<well>.){99999999999}"])
+def test_what_is_no_pattern_or_may_be_another_one_day_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is not a regular expression"):
+        folder.Options(pattern=pattern)

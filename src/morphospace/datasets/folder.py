@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import warnings
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,8 +51,10 @@ class Options(options.Options):
     @classmethod
     def _is_pattern(cls, pattern: str) -> str:
         try:
-            groups = set(re.compile(pattern).groupindex)
-        except re.error as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", FutureWarning)
+                groups = set(re.compile(pattern).groupindex)
+        except (re.error, FutureWarning, RecursionError, OverflowError) as error:
             raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if groups - _GROUPS:
             raise ValueError(f"has the groups {sorted(groups - _GROUPS)}; allowed are {sorted(_GROUPS)}")

@@ -193,7 +193,7 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.Zip
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise InputError(f"{path} is missing; run `dvc repro`") from None
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise InputError(f"{path} is not a readable ZIP ({error}); delete it and run `dvc repro`") from None
     with archive:
         directory: dict[str, zipfile.ZipInfo] = {}
