@@ -51,8 +51,16 @@ def test_a_scratch_folder_of_our_own_goes_whole(
     _clean(checkout, MORPHOSPACE_SCRATCH=str(tmp_path / "scratch"))
     assert not (tmp_path / "scratch").exists()
     _clean(checkout, MORPHOSPACE_SCRATCH=str(tmp_path / "scratch"))
-    (tmp_path / "cache" / "morphospace" / "train").mkdir(parents=True)
-    (tmp_path / "cache" / "other").mkdir()
+    (tmp_path / "cache" / "other").mkdir(parents=True)
+    monkeypatch.delenv("MORPHOSPACE_SCRATCH")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files.scratch("train", "abc")
+    mine = tmp_path / "cache" / "morphospace" / "mine.txt"
+    mine.touch()
+    _clean(checkout, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert [p.name for p in mine.parent.iterdir()] == ["mine.txt"]
+    mine.unlink()
+    files.scratch("train", "abc")
     _clean(checkout, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["other"]
 

@@ -1,6 +1,7 @@
 """Where a person may point: every path parameter, and every place that any command writes to."""
 
 import inspect
+import os
 import shutil
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from morphospace import cli, options, places, registry
+from morphospace.commands import profile
 from morphospace.datasets import bbbc021, folder
 from morphospace.errors import InputError
 
@@ -109,6 +111,17 @@ def test_nothing_is_written_over_what_is_read(here: Path) -> None:
         with pytest.raises(InputError, match="which is read"):
             places.require_target(Path(output), places.FILE, [here / "cells" / "a.png"])
     places.require_target(Path("cells/b.csv"), places.FILE, [here / "cells"])
+
+
+def test_what_may_never_end_is_not_read(here: Path) -> None:
+    os.mkfifo(here / "pipe.csv")
+    (here / "link.csv").symlink_to(here / "pipe.csv")
+    for place in ("pipe.csv", "link.csv", "/dev/zero"):
+        with pytest.raises(InputError, match=f"{place} is not a file but a named pipe"):
+            places.guarded(profile.run)(Path(place), Path("out"), controls="a=b")
+        for section, key in (("folder", "root"), ("folder", "metadata"), ("bbbc021", "checksums")):
+            with pytest.raises(ValueError, match=f"{place} is not a file but a named pipe"):
+                registry.load("datasets", section).Options(**{key: place})
 
 
 @pytest.mark.parametrize("place", ["reports/score", "mine", "mine/deep", "data/mine", "../plates", "a.csv"])

@@ -7,6 +7,7 @@ in `guarded`, before the command begins.
 
 import functools
 import inspect
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
@@ -20,6 +21,7 @@ from morphospace.errors import InputError
 
 CLEANED = (".venv", ".venv-cellprofiler", ".venv-sky", ".pytest_cache", ".mypy_cache", ".ruff_cache")  # by `make clean`
 _OWN = (".git", ".dvc", "src")  # of the repository itself
+_ENDLESS = "is not a file but a named pipe, a socket or a device, which may never end; name a file"
 _ANY = "*"  # one step of a path that depends on a parameter
 R = TypeVar("R")
 
@@ -53,15 +55,17 @@ def checked(text: str) -> str:
     Raises
     ------
     ValueError
-        When it is inside or above what the pipeline or `make clean` removes.
+        When it is inside or above what the pipeline or `make clean` removes, or is no file or folder.
     """
     if text and (why := _removed(of_user(text))):
         raise ValueError(f"{text} {why}; move your files elsewhere, and name that place")
+    if text and _may_never_end(of_user(text)):
+        raise ValueError(f"{text} {_ENDLESS}")
     return text
 
 
 def guarded(run: Callable[..., R]) -> Callable[..., R]:
-    """Return a command that first looks at every place that it is told to write to."""
+    """Return a command that first looks at every place that it is told to read, or to write to."""
     hints = get_type_hints(run, include_extras=True)
     marks = {name: mark for name, hint in hints.items() if (mark := mark_of(hint))}
     signature = inspect.signature(run)
@@ -71,6 +75,8 @@ def guarded(run: Callable[..., R]) -> Callable[..., R]:
         given = signature.bind(*arguments, **options)
         given.apply_defaults()
         inputs = [path for name, value in given.arguments.items() if name not in marks for path in _paths(value)]
+        for path in filter(_may_never_end, inputs):
+            raise InputError(f"{path} {_ENDLESS}")
         for name, mark in marks.items():
             for path in _paths(given.arguments[name]):
                 require_target(path, mark, inputs)
@@ -154,6 +160,15 @@ def _dangers() -> Iterator[tuple[tuple[str, ...], str, str]]:
         for name in CLEANED:
             yield (root.resolve() / name).parts, name, "which `make clean` deletes"
     yield files.scratch_root().resolve().parts, "the scratch folder", "where morphospace deletes work in progress"
+
+
+def _may_never_end(path: Path) -> bool:
+    """Whether a place is a named pipe, a socket or a device, on which a reader waits for ever."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError, ValueError):  # not there, a circle of links, or a text that is no path
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _exists(path: Path) -> bool:
