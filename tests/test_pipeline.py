@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 from pydantic import BaseModel
 
 from morphospace import cli, params, registry
@@ -231,6 +232,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.slow
+def test_dvc_sees_the_models_of_chosen_epochs_and_nothing_else_there() -> None:
+    with Repo(str(ROOT)) as repo:
+        folder = ROOT / "data/models/epochs"
+        names = ("000002/model.json", "000002/model.safetensors", "000002/mine", "mine.txt")
+        seen = [name for name in names if not repo.dvcignore.is_ignored_file(str(folder / name))]
+        assert not repo.dvcignore.is_ignored_dir(str(folder / "000002"))
+    assert seen == ["000002/model.json", "000002/model.safetensors"]
+
+
 def test_the_lock_is_honest(tmp_path: Path) -> None:
     """A bare clone without data: exits 0 only when lock, code and parameters of the commit agree."""
     if subprocess.run(["git", "cat-file", "-e", "HEAD:dvc.lock"], cwd=ROOT, capture_output=True).returncode:
