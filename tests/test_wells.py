@@ -19,6 +19,7 @@ SPELLINGS = (
     "{letters}-{number:02d}",
     "{letters} - {number:02d}",
     "{letters}_{number}",
+    "{letters}\u2013{number:02d}",  # a word processor's dash
     " {lower} {number} ",
     "{letters}/{number:02d}",
     "Well {letters}{number:02d}",
@@ -85,6 +86,10 @@ def test_row_1_column_11_and_row_11_column_1_are_two_wells() -> None:
 def test_what_names_no_well_keeps_its_name(name: str) -> None:
     assert wells.place(name) is None
     assert wells.same(f" {name} ") == name
+
+
+def test_wide_letters_are_letters() -> None:
+    assert wells.same("\uff22\uff13") == wells.joined("\uff22", "\uff13") == "B03"
 
 
 @pytest.mark.parametrize("pair", [("0", "1"), ("1", "0"), ("33", "1"), ("A", "49"), ("AG", "1"), ("3", "B"), ("", "1")])

@@ -5,6 +5,7 @@ A bare number (``0203``, ``27``) is not read: it may be row and column, a count 
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,7 +14,7 @@ from morphospace import schema
 from morphospace.errors import InputError
 
 ROWS, COLUMNS = 32, 48  # of a plate of 1536 wells: A01 to AF48
-_GAP = r"[\s.,:;/_-]*"
+_GAP = r"[\s.,:;/_\u2010-\u2015\u2212-]*"  # a word processor makes B–03 of B-03
 _NUMBER = r"0*(\d{1,2})(?:\.0+)?"  # a table that lacks a value somewhere has 3.0 for 3
 _COLUMN = rf"c(?:ol(?:umn)?)?{_GAP}{_NUMBER}"
 _NUMBERED_ROW = rf"r(?:ow)?{_GAP}{_NUMBER}"
@@ -29,7 +30,7 @@ _WORDS = re.compile(r"\d+|[^\W\d_]+|[^\w\s.,:;/-]")
 
 def place(text: str) -> tuple[int, int] | None:
     """Return row and column of a well, from 0: A01 is (0, 0), AF48 is (31, 47); None for what names no well."""
-    said = text.strip()
+    said = _plain(text)
     said = said[prefix.end() :] if (prefix := _PREFIX.match(said)) else said
     match = next((m for spelling in _SPELLINGS if (m := spelling.fullmatch(said))), None)
     return None if match is None else _within(match[1], match[2])
@@ -55,7 +56,7 @@ def joined(row: str, column: str) -> str:
     ValueError
         When they are not those of a plate of up to 1536 wells.
     """
-    rows, columns = _ROW.fullmatch(row.strip()), _COLUMN_ALONE.fullmatch(column.strip())
+    rows, columns = _ROW.fullmatch(_plain(row)), _COLUMN_ALONE.fullmatch(_plain(column))
     found = _within(_first(rows), _first(columns)) if rows and columns else None
     if found is None:
         raise ValueError(
@@ -129,6 +130,11 @@ def _file(row: "pd.Series[str]") -> str:
         if row[column]:
             return f" ({folder}/{row[column]})" if folder else f" ({row[column]})"
     return ""
+
+
+def _plain(text: str) -> str:
+    """Return a text without outer blanks, in plain signs: the wide letters of East Asian keyboards are letters."""
+    return unicodedata.normalize("NFKC", text).strip()
 
 
 def _first(match: "re.Match[str]") -> str:

@@ -91,6 +91,8 @@ def test_what_is_plainly_another_column_is_left_out(column: str) -> None:
     [
         (["Name", "Compound"], "none of the columns Plate, Well, Site, nor Row and Column; it has Name, Compound"),
         (["Row", "Compound"], "none of the columns"),
+        (["Plate", "Row", "Compound"], "has Row and no Column, so that its rows are of no wells"),
+        (["Plate", "Column", "Site", "Compound"], "has Column and no Row"),
         (["Well", "Comment"], "says nothing of its wells: it has Well, Comment, and none of Batch, Compound"),
         (["Plate", "Row", "Column", "Unit"], "says nothing of its wells"),
         (["Well", "Concentration", "Concentration (uM)"], r"two columns for concentration, 'Concentration' and"),

@@ -257,6 +257,15 @@ def test_rows_and_image_sets_without_a_partner_and_other_columns_get_a_line_each
     ]
 
 
+def test_names_that_differ_in_case_alone_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        folder.index(_with_metadata(tmp_path, "Well,Compound,MoA\nA1,taxol,a b\nA2,Taxol,AB\n"), **TWO)
+    assert caplog.messages == [
+        f"metadata.csv: {what} (line 2) and {other} (line 3) differ in case or blanks alone, and count as two"
+        for what, other in (("Compound 'taxol'", "'Taxol'"), ("MoA 'a b'", "'AB'"))
+    ]
+
+
 def test_a_table_that_fits_is_joined_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         folder.index(_with_metadata(tmp_path, "Well,Compound\na1,x\nA-2,y\n"), **TWO)

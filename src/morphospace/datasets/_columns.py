@@ -73,6 +73,9 @@ def known(table: pd.DataFrame, name: str) -> pd.DataFrame:
     columns = ", ".join(map(str, table.columns))
     if not there & {*schema.IMAGE_SET_KEY}:
         raise InputError(f"{name} has none of the columns Plate, Well, Site, nor Row and Column; it has {columns}")
+    if (alone := {ROW, COLUMN} - there) and len(alone) == 1 and schema.WELL not in there:
+        has, lacks = ({ROW, COLUMN} - alone).pop(), alone.pop()
+        raise InputError(f"{name} has {has} and no {lacks}, so that its rows are of no wells; it has {columns}; add it")
     if not there - _PLACES - {UNIT}:
         said = ", ".join(plain_name(c) for c in schema.METADATA if c not in _PLACES)
         raise InputError(f"{name} says nothing of its wells: it has {columns}, and none of {said}; add or rename one")

@@ -111,13 +111,14 @@ def number(text: str, decimal: str = ".") -> float:
 def _decimal(texts: Iterable[str], separator: str) -> str:
     """Return the decimal sign of a column, proved by values such as 0.5 or 0,5; '' where both or neither may be it.
 
-    Where nothing proves it, it is the point, but not in a table with semicolons: these stand where the comma is taken.
+    Where nothing proves it, it is the point in a table separated by commas; another separator may stand there because
+    the comma was taken, as spreadsheets of many countries do.
     """
     plain = [t for t in texts if _NUMBER.fullmatch(t) and not _EITHER.fullmatch(t)]
     proved = {sign for sign in ".," for t in plain if sign in t}
     if len(proved) == 1:
         return proved.pop()
-    return "" if proved or separator == ";" else "."
+    return "." if separator == "," and not proved else ""
 
 
 def numbers(table: pd.DataFrame, column: str, name: str) -> "pd.Series[float]":
@@ -277,7 +278,7 @@ def _concentrations(named: pd.DataFrame, name: str) -> "pd.Series[float]":
     found = numbers(plain, str(plain.columns[0]), name)
     for line in found.index[found < 0]:
         raise InputError(f"{name}, line {line}: Concentration is {found[line]:g}, below 0; write µM, not a logarithm")
-    return found
+    return found.map(lambda value: float(f"{value:.9g}"))  # 0.30000000000000004 of a spreadsheet is the dose 0.3
 
 
 def join(image_sets: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[str, str, str]]]:
@@ -300,6 +301,7 @@ def join(image_sets: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple
     keys = [k for k in schema.IMAGE_SET_KEY if k in metadata]
     if others := _columns.unused(table):
         logger.warning("%s: not used: %s (read are %s)", path.name, ", ".join(others), ", ".join(_columns.NAMES))
+    _warn_of_case(path.name, metadata)
     there = _joined_key(metadata, keys)
     here = _joined_key(image_sets, keys)
     if not here.isin(there).any():
@@ -339,6 +341,20 @@ def _warn_of_strangers(
         said.append(f"{len(unknown)} of {sets} image sets {verb} no row (first: {_said(unknown.iloc[0])})")
     if said:
         logger.warning("%s: %s", name, "; ".join(said))
+
+
+def _warn_of_case(name: str, metadata: pd.DataFrame) -> None:
+    """Say which names differ only in case or blanks: they count as two, and may be meant as one."""
+    for column in (c for c in (schema.COMPOUND, schema.MOA, schema.BATCH) if c in metadata):
+        names = metadata[column].drop_duplicates()
+        folded = names.map(lambda text: "".join(text.casefold().split()))
+        twice = folded.index[folded.duplicated()]
+        if len(twice):
+            first = folded.index[folded == folded[twice[0]]][0]
+            said = " and ".join(f"{names[line]!r} (line {line})" for line in (first, twice[0]))
+            more = f"; {len(twice) - 1} more such" if len(twice) > 1 else ""
+            which = _columns.plain_name(column)
+            logger.warning("%s: %s %s differ in case or blanks alone, and count as two%s", name, which, said, more)
 
 
 def _said(row: "Mapping[Any, Any] | pd.Series[str]", keys: Sequence[str] = tuple(schema.IMAGE_SET_KEY)) -> str:
