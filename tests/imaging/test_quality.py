@@ -1,5 +1,7 @@
 """Image sets are refused for one reason each, and only the bad ones."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -38,6 +40,26 @@ def test_names_that_are_unsafe_are_refused(changes: dict[str, str], reason: str,
     verdict = quality.refuse_names(_sets(**changes)).iloc[0]
     assert verdict["Reason"] == reason
     assert detail in verdict["Detail"]
+
+
+@pytest.mark.parametrize(
+    ("plates", "read"),
+    [
+        (["P7 [1234]", "P8 [1234]"], ["P7", "P8"]),
+        (["Plate 12", "Plate 13"], ["12", "13"]),
+        (["#655090 a", "#655091 a"], ["655090", "655091"]),
+        (["P1", "a b"], ["P1", "a"]),
+        (["a 1 b", "a 2 b"], []),  # no part tells them apart
+    ],
+)
+def test_the_cure_for_names_of_plates_keeps_them_apart(plates: list[str], read: list[str]) -> None:
+    sets = pd.concat([_sets(**{schema.PLATE: plate}) for plate in plates], ignore_index=True)
+    said = quality.refuse_names(sets)["Detail"].iloc[-1]
+    if not read:
+        assert said.endswith("of folder.pattern, or rename the folders")
+        return
+    pattern = said.partition(", as ")[2].removesuffix(", or rename the folders")
+    assert [re.search(pattern, f"{plate}/a.tif")["plate"] for plate in plates] == read
 
 
 def _judged(*fields: dict[str, Inspection]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Which image sets are fit to be analysed: pure decisions over a table and what was found in its files."""
 
+import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,8 +13,8 @@ from morphospace.imaging.tiff import Inspection
 
 _SATURATED = 0.001  # share of an image's pixels at its highest value from which on it is flagged
 _ALLOWED = "letters, digits, dot, dash and underscore only, at most 100, no '..'"
-# Instruments name plates such as `P7__2024-01-01T10_00_00-Measurement 1`.
-_PLATE = ", as (?P<plate>[A-Za-z0-9._-]+)[^/]*/, or leave it out and name the plate in folder.plate"
+# What of the names of instruments may be read: `P7` of `P7 [1234]`, `12` of `Plate 12`.
+_PARTS = {r"[\w.-]+": "(?P<plate>[A-Za-z0-9._-]+)[^/]*/", r"[\w.-]+$": "[^/]*?(?P<plate>[A-Za-z0-9._-]+)/"}
 
 
 def refuse_names(image_sets: pd.DataFrame) -> pd.DataFrame:
@@ -23,15 +24,27 @@ def refuse_names(image_sets: pd.DataFrame) -> pd.DataFrame:
     the raw folder, and every channel must have one.
     """
     channels = schema.channels(image_sets)
-    verdicts = [_refuse_name(row, channels) for row in image_sets.to_dict("records")]
+    cure = _plate_cure(image_sets[schema.PLATE].unique())
+    verdicts = [_refuse_name(row, channels, cure) for row in image_sets.to_dict("records")]
     return pd.DataFrame(verdicts, columns=["Reason", "Detail"], index=image_sets.index, dtype=str)
 
 
-def _refuse_name(row: dict[Any, Any], channels: list[str]) -> tuple[str, str]:
+def _plate_cure(plates: Iterable[str]) -> str:
+    """Return how to read safe names of plates, which stay as many as there are."""
+    names = list(plates)
+    other = "rename the folders" if len(names) > 1 else "leave it out and name the plate in folder.plate"
+    for part, pattern in _PARTS.items():
+        found = {match[0] for name in names if (match := re.search(part, name, re.ASCII))}
+        if len(found) == len(names):
+            return f", as {pattern}, or {other}"
+    return f", or {other}"
+
+
+def _refuse_name(row: dict[Any, Any], channels: list[str], plate_cure: str) -> tuple[str, str]:
     for column in schema.IMAGE_SET_KEY:
         if not files.is_safe_name(row[column]):
             kind = column.removeprefix("Metadata_").lower()
-            cure = f"narrow the group `{kind}` of folder.pattern{_PLATE if column == schema.PLATE else ''}"
+            cure = f"narrow the group `{kind}` of folder.pattern{plate_cure if column == schema.PLATE else ''}"
             return "unsafe_name", f"{kind} {row[column]!r}: {_ALLOWED}; {cure}"
     absent = [c for c in channels if not row[schema.FILE_PREFIX + c]]
     if absent:
