@@ -45,6 +45,7 @@ def test_images_are_copied_at_their_paths_without_junk_and_links_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = _plate(tmp_path / "in", "a b/ü'\"/A01_s1_w1.tif", "A01_s1_w2.TIFF", ".hidden.tif", ".git/A01_s9_w1.tif")
+    _image(root / "._A01_s1_w2.TIFF")
     _image(tmp_path / "out" / "A09_s1_w1.tif")
     (root / "A09_s1_w1.tif").symlink_to(tmp_path / "out" / "A09_s1_w1.tif")
     (root / "linked").symlink_to(tmp_path / "out")
@@ -56,6 +57,9 @@ def test_images_are_copied_at_their_paths_without_junk_and_links_out(
     assert (raw / files[1]).read_bytes() == (root / files[1]).read_bytes()
     assert "left out 2 links that leave the folder" in caplog.text
     assert "left out 1 files that are not TIFF (first: notes.txt)" in caplog.text
+    assert "left out 1 hidden files (first: .hidden.tif)" in caplog.text
+    assert "left out 1 hidden folders (first: .git)" in caplog.text
+    assert "._A01_s1_w2.TIFF" not in caplog.text
 
 
 def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def _images(root: Path, colour: bool) -> tuple[list[str], list[tuple[str, str, s
     images: list[str] = []
     left: dict[str, list[str]] = {}
     suffixes, kind = (_colour.SUFFIXES, "PNG or TIFF") if colour else (_SUFFIXES, "TIFF")
-    for name in _walk(root):
+    for name in _walk(root, suffixes):
         path = root / name
         if what := _odd(root, path):
             left.setdefault(what, []).append(name)
@@ -231,7 +231,9 @@ def _left_out(raw: Path) -> list[tuple[str, str, str]]:
 
 
 def _odd(root: Path, path: Path) -> str:
-    """Return what a thing in a folder is that cannot be copied as a file; '' of one that can."""
+    """Return what a thing in a folder is that cannot be copied as a file, or is hidden; '' of one that is copied."""
+    if path.name.startswith("."):
+        return "hidden folders" if path.is_dir() else "hidden files"
     try:
         if path.is_symlink() and not tables.is_inside(root, path):
             return "links that leave the folder"
@@ -248,13 +250,15 @@ def _odd(root: Path, path: Path) -> str:
     return "" if os.access(path, os.R_OK) else "files that cannot be read"
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Yield relative paths of files, sorted, without hidden files, hidden folders and what desktops leave behind."""
+def _walk(root: Path, suffixes: Iterable[str]) -> Iterator[str]:
+    """Yield relative paths of files, sorted, without what desktops leave behind; of what is hidden, folders, images."""
     for folder, inside, names in os.walk(root):
         links = [d for d in inside if (Path(folder) / d).is_symlink()]
-        inside[:] = sorted(d for d in inside if not d.startswith(".") and d not in links and d != "__MACOSX")
-        for name in sorted(names + [d for d in links if not d.startswith(".")]):
-            if not name.startswith(".") and name.lower() not in _JUNK:
+        hidden = [d for d in inside if d.startswith(".")]
+        inside[:] = sorted(d for d in inside if d not in hidden and d not in links and d != "__MACOSX")
+        for name in sorted({*names, *links, *hidden}):
+            image = Path(name).suffix.lower() in suffixes and not name.startswith("._")  # ._: a Mac's note on a file
+            if (not name.startswith(".") or name in hidden or image) and name.lower() not in _JUNK:
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
