@@ -50,3 +50,10 @@ def test_without_two_batches_it_says_why(changes: dict[str, str]) -> None:
     found = scored(0.0, **changes)
     assert math.isnan(found.accuracy.value)
     assert "two are needed" in reasons.of(found.record(), "batch_from_controls")
+
+
+def test_a_table_without_batches_says_why() -> None:
+    table = sites().drop(columns=schema.BATCH)
+    found = batches.from_controls(table, table[FEATURES].to_numpy(), 5, 1, 200, 0.95)
+    assert math.isnan(found.accuracy.value)
+    assert found.accuracy.reason.startswith("0 batches with controls in two plates or more")

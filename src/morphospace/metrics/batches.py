@@ -69,7 +69,7 @@ def from_controls(
     Parameters
     ----------
     table
-        Metadata of sites or wells.
+        Metadata of sites or wells; without batches there is a reason instead of a number.
     features
         Their profiles (n, k).
     parts
@@ -77,6 +77,7 @@ def from_controls(
     seed, resamples, confidence
         Of the division and of the intervals.
     """
+    table = table if schema.BATCH in table else table.assign(**{schema.BATCH: ""})  # not every table says it
     rows = np.flatnonzero(table[schema.PERT_TYPE] == schema.NEGCON)
     here = table.iloc[rows]
     batches = [str(b) for b in here[schema.BATCH].astype("string").fillna("")]
