@@ -11,8 +11,8 @@ import logging
 import os
 import re
 import shutil
-import warnings
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
