@@ -159,6 +159,16 @@ def test_a_loss_that_is_not_finite_names_epoch_and_minibatch(tmp_path: Path, dis
         fitting.fit(model, discs, rows, rows[:0], settings, tmp_path, "a", Poison())
 
 
+def test_a_minibatch_that_no_memory_is_left_for_is_named(tmp_path: Path, discs: Any) -> None:
+    class Greedy(Observer):
+        def on_step(self, epoch: int, step: int, steps: int) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nMore follows.")
+
+    said = r"no memory for a minibatch of 8 tiles \(CUDA out of memory.*GiB\.\): lower train\.minibatch"
+    with pytest.raises(TrainingError, match=said):
+        _fit(tmp_path, discs, Greedy())
+
+
 def test_the_schedules_reach_the_optimiser(tmp_path: Path, discs: Any) -> None:
     fitted = _fit(tmp_path, discs, lr_decay=0.5, lr_step=2, beta=2.0, kl_warmup=4)
     assert [row.learning_rate for row in fitted.history] == [1e-3, 1e-3, 5e-4, 5e-4]

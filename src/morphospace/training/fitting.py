@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import lightning
 import numpy as np
+import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 from torch import Tensor
@@ -161,6 +162,11 @@ def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) 
         )
         try:
             trainer.fit(task, *batches)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"{task.device} has no memory for a minibatch of {settings.minibatch} tiles "
+                f"({str(error).splitlines()[0]}): lower train.minibatch, or hide the GPU (CUDA_VISIBLE_DEVICES=)"
+            ) from None
         except SIGTERMException:  # a SystemExit without a code: for the shell and for DVC, a success
             raise StoppedError(
                 f"told to stop (SIGTERM) after epoch {len(task.rows)} of {settings.epochs}; run again to go on"
