@@ -67,7 +67,8 @@ def _sky(folder: Path, endpoint: str, *words: str) -> subprocess.CompletedProces
 
 
 def test_a_spot_machine_is_priced_started_closed_limited_and_ended(aws: str, tmp_path: Path) -> None:
-    given = [f"MORPHOSPACE_{k}" for k in ("RUN=wide", "BUCKET=bench", "MINUTES=30")] + ["AWS_REGION=eu-central-1"]
+    ours = ("RUN=wide", "BUCKET=bench", "MINUTES=30", "MACHINE=p3.2xlarge")
+    given = [*(f"MORPHOSPACE_{k}" for k in ours), "AWS_REGION=eu-central-1"]
     out = _sky(tmp_path, aws, *given)
     assert out.returncode == 0, out.stdout[-3000:] + out.stderr[-3000:]
     said: dict[str, Any] = json.loads((tmp_path / "said").read_text())
