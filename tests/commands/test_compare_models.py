@@ -54,7 +54,7 @@ def write_cells(folder: Path) -> pd.DataFrame:
 
 
 def _run(project: Path, only: tuple[str, ...] = ("conv_vae", "autoencoder"), **options: Any) -> dict[str, Any]:
-    given = {"models": True, "twin": False, "cells": project / "cells", "seconds": 0.3, "only": list(only), **options}
+    given = {"models": True, "twin": False, "cells": project / "cells", "steps": 20, "only": list(only), **options}
     compare.run(project / "out", **given)
     return json.loads((project / "out/comparison.json").read_text())
 
@@ -64,7 +64,7 @@ def test_models_stand_beside_pca_and_floors(project: Path, capsys: pytest.Captur
     table = pd.read_csv(project / "out/comparison.csv").set_index("name")
     models = table[table["kind"] == "model"]
     assert set(models.index) == {"conv_vae", "autoencoder"}
-    assert (models["cpu_seconds"] >= 0.3).all()
+    assert (models["steps"] == 20).all()
     assert (models["epochs"] >= 3).all()
     assert table.loc["PCA-3", "skill"] == 0
     skilled = table["skill"].dropna().tolist()
@@ -82,8 +82,8 @@ def test_models_stand_beside_pca_and_floors(project: Path, capsys: pytest.Captur
     assert "PCA-3" in first
     groups = found["data_sets"][0]["groups"]
     assert sum(groups.values()) == PLATES
-    assert "0.3 processor seconds" in (project / "out/report.md").read_text()
-    assert "conv_vae: 0 CPU s" in capsys.readouterr().out
+    assert "20 training steps" in (project / "out/report.md").read_text()
+    assert "CPU s, 20 steps, 10 epochs" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -109,11 +109,11 @@ def test_only_what_is_new_is_trained(project: Path, monkeypatch: pytest.MonkeyPa
     assert asked == ["ConvAutoencoder", "ConvVAE"]
     name = "autoencoder"
     assert second["data_sets"][0]["models"][name] == first["data_sets"][0]["models"][name]
-    _run(project, ("autoencoder",), seconds=0.2)
+    _run(project, ("autoencoder",), steps=10)
     assert asked == ["ConvAutoencoder", "ConvVAE", "ConvAutoencoder"]
     for path in files.scratch("compare", "").rglob("result/record.json"):
         path.write_text("{}")  # as if a disk had lost them
-    _run(project, ("autoencoder",), seconds=0.2)
+    _run(project, ("autoencoder",), steps=10)
     assert asked == ["ConvAutoencoder", "ConvVAE", "ConvAutoencoder", "ConvAutoencoder"]
 
 
@@ -235,7 +235,7 @@ def test_mistakes_are_refused_before_any_work(project: Path) -> None:
     with pytest.raises(InputError, match=r"data/crops is missing: run `dvc repro split`"):
         _run(project, twin=True)
     with pytest.raises(InputError, match="--seconds is 0"):
-        _run(project, seconds=0)
+        _run(project, seconds=0, steps=0)
     (project / "out").mkdir()
     (project / "out/thesis.tex").write_text("years")
     with pytest.raises(InputError, match="out holds 1 file that morphospace did not write"):
