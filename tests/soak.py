@@ -62,7 +62,7 @@ def _fuzz(folder: Path, inputs: int, seed: int) -> None:
 
 def _kill(folder: Path, references: dict[str, Checkout], kills: int, seed: int, longest: float) -> None:
     """Give the pipeline three quarters of the kills; the commands, the bucket and the queue share the rest."""
-    killer, began = killing.Killer(seed, longest), time.perf_counter()
+    killer, began = killing.Killer(seed, longest, typer.echo), time.perf_counter()
     rest = kills // 4 // 3
     native = references[ENGINES[0]]
     killing.pipeline(killer, references, kills - 3 * rest)

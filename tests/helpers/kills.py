@@ -70,10 +70,12 @@ class Killer:
         Of times, signals and victims. (What a victim is doing then depends on the machine.)
     longest
         Seconds that it is left to run at most before a kill.
+    say
+        Is told of every kill.
     """
 
-    def __init__(self, seed: int, longest: float) -> None:
-        self.chance, self.longest, self.tally = random.Random(seed), longest, Tally()
+    def __init__(self, seed: int, longest: float, say: Callable[[str], None] = lambda said: None) -> None:
+        self.chance, self.longest, self.tally, self.say = random.Random(seed), longest, Tally(), say
 
     def run(
         self,
@@ -129,9 +131,7 @@ class Killer:
             psutil.wait_procs([late], timeout=20)
             self._signal(late, signal.SIGKILL)
         time.sleep(AFTER_KILL)
-        self.tally.kills += 1
-        self.tally.by_signal[sign.name] += 1
-        self.tally.by_work[work] += 1
+        self._count(sign, work)
 
     def everything(self, folder: Path) -> None:
         """Kill every process that works below a folder, and count it as one kill."""
@@ -146,9 +146,13 @@ class Killer:
         _, late = psutil.wait_procs(victims, timeout=20)
         for victim in late:
             self._signal(victim, signal.SIGKILL)
+        self._count(sign, "queue")
+
+    def _count(self, sign: signal.Signals, work: str) -> None:
         self.tally.kills += 1
         self.tally.by_signal[sign.name] += 1
-        self.tally.by_work["queue"] += 1
+        self.tally.by_work[work] += 1
+        self.say(f"kill {self.tally.kills}: {sign.name} in {work}")
 
     @staticmethod
     def _signal(victim: psutil.Process, sign: signal.Signals) -> None:
@@ -182,9 +186,9 @@ def outputs(checkout: Checkout) -> dict[str, str]:
 
 
 def left_behind(checkout: Checkout) -> list[str]:
-    """Return what a killed stage left and nobody removed: unfinished files and folders begin with a dot."""
-    below = [p for root in ("data", "reports") for p in (checkout.folder / root).rglob(".*")]
-    return sorted(str(p.relative_to(checkout.folder)) for p in below if p.name not in (".gitignore", ".gitkeep"))
+    """Return what a killed stage had begun to write and nobody removed."""
+    below = [p for root in ("data", "reports") for p in (checkout.folder / root).rglob(".*.aside-*")]
+    return sorted(str(p.relative_to(checkout.folder)) for p in below)
 
 
 def stage_of(said: str) -> str:
