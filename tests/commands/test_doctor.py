@@ -53,6 +53,7 @@ def test_all_is_well(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = _ask(capsys)
     assert {verdict for verdict, _ in found.values()} == {"ok"}, found
     assert list(found) == [
+        "claims",
         "lock",
         "git",
         "files",
@@ -72,7 +73,7 @@ def test_without_a_terminal_each_check_is_a_line(here: Path, s3: Server, capsys:
     with pytest.raises(typer.Exit):
         doctor.run()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert lines[-1].startswith("fail  bucket       nothing answers at")
 
 

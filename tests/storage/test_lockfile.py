@@ -136,3 +136,25 @@ def test_after_it_dvc_runs_nothing_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert lockfile.check().verdict == "warn"
     assert "is cached - skipping run" in dvc("repro")
     assert Path("log").read_text().split() == ["one", "two"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"read": 1}', b"\xff"])
+def test_a_torn_list_of_who_uses_which_file_is_removed(lock: Path, content: bytes) -> None:
+    listed = lock.parent / ".dvc" / "tmp" / "rwlock"
+    listed.parent.mkdir(exist_ok=True)
+    listed.write_bytes(content)
+    assert lockfile.claims(mend=False).verdict == "fail"
+    assert listed.read_bytes() == content
+    found = lockfile.claims()
+    assert found.verdict == "warn"
+    assert ".dvc/tmp/rwlock is torn, as after a kill while DVC wrote it; it is removed" in found.says
+    assert not listed.exists()
+    assert lockfile.claims().verdict == "ok"
+
+
+def test_a_whole_list_of_who_uses_which_file_stays(lock: Path) -> None:
+    listed = lock.parent / ".dvc" / "tmp" / "rwlock"
+    listed.parent.mkdir(exist_ok=True)
+    listed.write_text('{"read": {"data/crops": [{"pid": 1, "cmd": "dvc repro"}]}, "write": {}}')
+    assert lockfile.claims().verdict == "ok"
+    assert listed.exists()

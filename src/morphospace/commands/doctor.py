@@ -80,7 +80,8 @@ def _checks(name: str, write: bool, every: bool, mend: bool) -> Iterator[Check]:
 
 
 def _lock(write: bool) -> Iterator[Check]:
-    """Look at dvc.lock, which the other checks read."""
+    """Look at what every command of DVC reads first."""
+    yield from _tried("claims", lambda: iter([lockfile.claims(mend=write)]))
     yield from _tried("lock", lambda: iter([lockfile.check(mend=write)]))
 
 

@@ -1,5 +1,9 @@
-"""``dvc.lock`` after a kill: DVC writes it in place, so that a kill at that moment leaves it empty or torn."""
+"""``dvc.lock``, and DVC's list of who uses which file, after a kill.
 
+DVC writes both in place, so that a kill at that moment leaves them empty or torn.
+"""
+
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +39,41 @@ def check(root: Path = Path(), mend: bool = True) -> Check:
     said = f"{NAME} {fault}, as after a kill while DVC wrote it"
     if not mend:
         return Check("lock", "fail", f"{said}; `morphospace doctor --lock` brings the last good one back")
-    with _alone(root):
+    with _alone(root, "lock", f"{NAME} cannot be read"):
         content = lock.read_bytes()
         if not _fault(content):  # written to its end meanwhile
             return Check("lock", "ok", f"{NAME} can be read")
         return _restore(lock, content, said)
+
+
+def claims(root: Path = Path(), mend: bool = True) -> Check:
+    """Look whether DVC can read its list of who uses which file; one that cannot be read names nobody, and is removed.
+
+    DVC makes it anew. Whoever was in it was killed, or fails by it as any command does.
+    """
+    listed = root / ".dvc" / "tmp" / "rwlock"
+    if not _torn(listed):
+        return Check("claims", "ok", "DVC can read who uses which file")
+    said = f"{listed.relative_to(root)} is torn, as after a kill while DVC wrote it"
+    if not mend:
+        return Check("claims", "fail", f"{said}; `morphospace doctor --lock` removes it, and DVC makes it anew")
+    with _alone(root, "rwlock.lock", said):
+        if _torn(listed):  # and not merely being written when it was looked at
+            listed.unlink()
+    return Check("claims", "warn", f"{said}; it is removed, and DVC makes it anew")
+
+
+def _torn(listed: Path) -> bool:
+    from dvc.rwlock import SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        SCHEMA(json.loads(listed.read_bytes()))
+    except FileNotFoundError:
+        return False
+    except (ValueError, Invalid):
+        return True
+    return False
 
 
 def _restore(lock: Path, content: bytes, said: str) -> Check:
@@ -95,16 +129,14 @@ def _git(root: Path, *arguments: str) -> bytes:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the lock that every DVC command takes before it writes."""
+def _alone(root: Path, lock: str, said: str) -> Iterator[None]:
+    """Hold a lock that DVC takes before it writes."""
     from dvc.lock import LockError, make_lock
 
     folder = root / ".dvc" / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with make_lock(str(folder / "lock"), tmp_dir=str(folder)):
+        with make_lock(str(folder / lock), tmp_dir=str(folder)):
             yield
     except LockError:
-        raise StorageError(
-            f"{NAME} cannot be read, and a DVC command is at work; ask again when it has ended"
-        ) from None
+        raise StorageError(f"{said}, and a DVC command is at work; ask again when it has ended") from None
