@@ -93,7 +93,10 @@ def test_a_merge_is_left_to_the_person(lock: Path) -> None:
 def test_while_dvc_is_at_work_nothing_is_touched(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.06)
     lock.write_bytes(b"")
-    with lockfile._alone(lock.parent), pytest.raises(StorageError, match="a DVC command is at work; ask again"):
+    with (
+        lockfile._alone(lock.parent, "lock", "held"),
+        pytest.raises(StorageError, match="a DVC command is at work; ask again"),
+    ):
         lockfile.check()
     assert lock.read_bytes() == b""
 
