@@ -87,7 +87,9 @@ def test_a_registered_model_is_fetched_and_used_where_there_is_nothing_else(
     for verb in ("embed", "reconstruct"):
         assert "images: 20" in run(there, sys.executable, "-m", "morphospace", verb, "newest", "cells.zip")
     assert len(pd.read_csv(there / "embeddings.csv")) == len(pd.read_csv(there / "reconstructions/scores.csv")) == 20
-    missing = run(there, sys.executable, "-m", "morphospace", "embed", "nowhere", "cells.zip", fails=True)
+    missing = run(
+        there, sys.executable, "-m", "morphospace", "embed", "nowhere", "cells.zip", "-o", "more.csv", fails=True
+    )
     assert missing.splitlines() == [
         "error: InputError: nowhere is no folder of a model: it has no model.json, as data/package and data/models have"
     ]

@@ -102,7 +102,8 @@ def test_two_images_of_one_name_are_refused_and_nothing_is_left(fetched: Path) -
 
 
 def test_a_model_that_draws_nan_is_named(fetched: Path) -> None:
-    weights = {k: v * np.nan for k, v in embedding.load_file(fetched / "model/model.safetensors").items()}
+    # finite, as a card's weights must be, and too large for what is drawn with them
+    weights = {k: v * 1e30 for k, v in embedding.load_file(fetched / "model/model.safetensors").items()}
     embedding.save_model(fetched / "model", weights, embedding.read_card(fetched / "model"))
     with pytest.raises(TrainingError, match=r"model \(conv_vae\) reconstructs 20 of 20 cells as NaN"):
         reconstruct.run(Path("model"), [Path("crops")])

@@ -11,7 +11,7 @@ from morphospace import reasons
 from morphospace.reporting import profile_cards as cards
 from morphospace.reporting.page import Block, Items, Table, Text
 
-METRICS = Path(__file__).resolve().parents[2] / "reports" / "metrics"  # what the stages wrote
+RECORDS = Path(__file__).resolve().parents[2] / "reports/records"
 DOSE: dict[str, Any] = {
     "verdict": "the distance from the negative controls rises with dose in 1 of 2 compounds",
     "positive_controls": 8,
@@ -42,7 +42,7 @@ def test_what_was_not_measured_is_said() -> None:
 
 @pytest.mark.parametrize("name", ["profile", "dose", "interpret"])
 def test_what_the_stages_wrote_is_shown(name: str) -> None:
-    found = json.loads((METRICS / f"{name}.json").read_text())
+    found = json.loads((RECORDS / f"{name}.json").read_text())
     shown = {"profile": cards.profiles, "dose": lambda f: cards.dose(f, None), "interpret": cards.meaning}[name](found)
     assert _texts(shown)
     if name == "interpret":

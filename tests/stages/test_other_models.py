@@ -37,7 +37,7 @@ def root(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     table[schema.COMPOUND], table[schema.MOA] = number.map("compound {}".format), (number % 2).map("moa {}".format)
     table.to_parquet(tmp_path / "data/crops.parquet")
     proved = splitting.verify(splitting.read(tmp_path / "data/splits.csv"), table, "well")
-    files.write_json(tmp_path / "reports/records/split.json", {"by": "well", **proved})
+    files.write_json(tmp_path / "reports/records/split.json", {"dataset": "synthetic", "by": "well", **proved})
     shutil.copy(trained / "params.yaml", tmp_path)
     return tmp_path
 
@@ -102,12 +102,12 @@ def test_a_model_that_draws_nothing_goes_through_every_stage(root: Path) -> None
     assert _pictures(root, "similarity") == {"bars", "per_channel", "random"}
 
     card = (root / "data/package/README.md").read_text()
-    assert card.startswith("# metric\\_net draws nothing")
+    assert card.startswith("# On synthetic: metric\\_net draws nothing")
     assert "morphospace embed" in card
     assert "morphospace reconstruct" not in card
     assert "as metric\\_net draws them" not in card
     page = (root / "reports/report.md").read_text()
-    assert page.startswith("# metric\\_net draws nothing")
+    assert page.startswith("# On synthetic: metric\\_net draws nothing")
     assert "The model on each split" not in page
     with pytest.raises(InputError, match="holds a metric_net, which encodes and draws nothing"):
         reconstruct.run(root / "data/package", [root / "data/crops"], root / "drawn")
