@@ -47,6 +47,7 @@ TIMED = (
     "reports/report",
 )
 REPRO = [sys.executable, "-m", "dvc", "repro"]
+_TRANSFER = 4.0  # seconds that a push or a pull of a small run takes, about
 AFTER_KILL = 0.5  # seconds in which what was killed lets go of its files
 
 
@@ -85,6 +86,7 @@ class Killer:
         kills: int,
         work: Callable[[str], str] = str,
         mend: Callable[[], str] = str,
+        longest: float | None = None,
     ) -> str:
         """Run a command until it ends by itself, killed `kills` times at most; return what it said last.
 
@@ -94,6 +96,8 @@ class Killer:
             Names what was being done, of all that the killed command said.
         mend
             Called before each run; says what it had to mend.
+        longest
+            Seconds that this command is left to run at most before a kill: of one that takes less than most.
         """
         left = kills
         while True:
@@ -110,7 +114,7 @@ class Killer:
                     assert code == 0, f"{' '.join(command)}\n{said[-4000:]}"
                     return said
                 try:
-                    code = process.wait(self.chance.uniform(0, self.longest))
+                    code = process.wait(self.chance.uniform(0, longest or self.longest))
                 except subprocess.TimeoutExpired:
                     self._kill(process, work(log.read_text()))
                     left -= 1
@@ -246,13 +250,25 @@ def commands(killer: Killer, checkout: Checkout, kills: int) -> None:
     table = checkout.folder.parent / "embedded.parquet"
     embed = [*ours, "embed", "data/package", "data/crops", "-o", str(table)]
     for command, part in ((search, kills - kills // 2), (embed, kills // 2)):
-        results = []
+        results: list[bytes | str] = []
+
+        def whole(found: list[bytes | str] = results) -> str:
+            """Take away a table that was finished before the kill: it is refused, not written over."""
+            if not table.exists():
+                return ""
+            assert table.read_bytes() == found[0]
+            table.unlink()
+            return "a table that was whole"
+
+        took = None
         for times in (0, part):
             scratch = checkout.folder.parent / "scratch-commands"
             shutil.rmtree(scratch, ignore_errors=True)
             table.unlink(missing_ok=True)
             environment = checkout.environment | {"MORPHOSPACE_SCRATCH": str(scratch), "PYTHONPATH": "src"}
-            said = killer.run(command, checkout.folder, environment, times, lambda _, c=command: c[3])
+            began = time.monotonic()
+            said = killer.run(command, checkout.folder, environment, times, lambda _, c=command: c[3], whole, took)
+            took = time.monotonic() - began
             results.append(table.read_bytes() if table.exists() else said[said.index("{") :])
         assert results[0] == results[1], command[3]
 
@@ -261,12 +277,12 @@ def bucket(killer: Killer, checkout: Checkout, server: Server, kills: int) -> No
     """Push and pull, both killed; a fresh clone then has every byte."""
     environment = checkout.environment | server.environment
     dvc = [sys.executable, "-m", "dvc"]
-    killer.run([*dvc, "push"], checkout.folder, environment, kills - kills // 2, lambda _: "push")
+    killer.run([*dvc, "push"], checkout.folder, environment, kills - kills // 2, lambda _: "push", longest=_TRANSFER)
     clone = checkout.folder.parent / "clone"
     checkout.run("git", "clone", "-q", str(checkout.folder), str(clone))
     site = f"[core]\n    site_cache_dir = {clone.parent}/clone-site\n"
     (clone / ".dvc/config.local").write_text(site)
-    killer.run([*dvc, "pull"], clone, environment, kills // 2, lambda _: "pull")
+    killer.run([*dvc, "pull"], clone, environment, kills // 2, lambda _: "pull", longest=_TRANSFER)
     for path in (p for p in (checkout.folder / "data").rglob("*") if p.is_file()):
         other = clone / path.relative_to(checkout.folder)
         assert other.read_bytes() == path.read_bytes(), other
@@ -313,5 +329,6 @@ def _await_queue(checkout: Checkout) -> None:
 
 def _model(checkout: Checkout, name: str) -> str:
     """Return the sum of the model that an experiment trained."""
-    lock = yaml.safe_load(checkout.run("git", "show", f"{name}:dvc.lock").stdout)
+    commit = checkout.run("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").stdout.strip()
+    lock = yaml.safe_load(checkout.run("git", "show", f"{commit}:dvc.lock").stdout)
     return next(out["md5"] for out in lock["stages"]["train"]["outs"] if out["path"] == "data/models")
