@@ -48,6 +48,8 @@ TIMED = (
 )
 REPRO = [sys.executable, "-m", "dvc", "repro"]
 _TRANSFER = 4.0  # seconds that a push or a pull of a small run takes, about
+_NOTICED = 5.0  # seconds after which a busy server has dropped what a killed client was sending
+_ALONE = 20  # looks without a worker, after which none is coming up
 AFTER_KILL = 0.5  # seconds in which what was killed lets go of its files
 
 
@@ -275,14 +277,20 @@ def commands(killer: Killer, checkout: Checkout, kills: int) -> None:
 
 def bucket(killer: Killer, checkout: Checkout, server: Server, kills: int) -> None:
     """Push and pull, both killed; a fresh clone then has every byte."""
+
+    def settled() -> str:
+        """Wait until the server has noticed who is gone: it lists what is being sent, which S3 does not."""
+        time.sleep(_NOTICED)
+        return ""
+
     environment = checkout.environment | server.environment
     dvc = [sys.executable, "-m", "dvc"]
-    killer.run([*dvc, "push"], checkout.folder, environment, kills - kills // 2, lambda _: "push", longest=_TRANSFER)
+    killer.run([*dvc, "push"], checkout.folder, environment, kills - kills // 2, lambda _: "push", settled, _TRANSFER)
     clone = checkout.folder.parent / "clone"
     checkout.run("git", "clone", "-q", str(checkout.folder), str(clone))
     site = f"[core]\n    site_cache_dir = {clone.parent}/clone-site\n"
     (clone / ".dvc/config.local").write_text(site)
-    killer.run([*dvc, "pull"], clone, environment, kills // 2, lambda _: "pull", longest=_TRANSFER)
+    killer.run([*dvc, "pull"], clone, environment, kills // 2, lambda _: "pull", settled, _TRANSFER)
     for path in (p for p in (checkout.folder / "data").rglob("*") if p.is_file()):
         other = clone / path.relative_to(checkout.folder)
         assert other.read_bytes() == path.read_bytes(), other
@@ -320,9 +328,12 @@ def queue(killer: Killer, checkout: Checkout, kills: int) -> None:
 
 
 def _await_queue(checkout: Checkout) -> None:
-    """Wait until no worker is left: all have ended, or were killed."""
-    ends = time.monotonic() + 600
-    while workers(checkout.folder) and set(states(checkout.folder).values()) & {"Running", "Queued"}:
+    """Wait until all have ended, or no worker is left: all were killed. A worker takes seconds to come up."""
+    ends, alone = time.monotonic() + 600, 0
+    while set(states(checkout.folder).values()) & {"Running", "Queued"}:
+        alone = 0 if workers(checkout.folder) else alone + 1
+        if alone > _ALONE:
+            return
         assert time.monotonic() < ends, states(checkout.folder)
         time.sleep(0.5)
 
@@ -330,5 +341,6 @@ def _await_queue(checkout: Checkout) -> None:
 def _model(checkout: Checkout, name: str) -> str:
     """Return the sum of the model that an experiment trained."""
     commit = checkout.run("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").stdout.strip()
+    assert commit, f"{name} has no result: {states(checkout.folder)}"
     lock = yaml.safe_load(checkout.run("git", "show", f"{commit}:dvc.lock").stdout)
     return next(out["md5"] for out in lock["stages"]["train"]["outs"] if out["path"] == "data/models")
