@@ -73,7 +73,7 @@ def _write_discs(root: Path) -> None:
     from morphospace import files, schema, splitting
     from morphospace.imaging import packs
 
-    given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"z_dim": 4}
+    given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"z_dim": 4, "model": "conv_vae"}
     given["train"] |= {"epochs": 30, "minibatch": 4, "learning_rate": 3e-3, "patience": 0, "pictures": 2}
     given["similarity"]["bootstrap"] = 100
     (root / "params.yaml").write_text(yaml.safe_dump(given))

@@ -53,7 +53,7 @@ def test_distance_rises_with_dose_in_both_compounds_of_a_real_plate(
     plate = real_data / "bbbc013_plate"
     _images(plate, tmp_path / "images")
     _metadata(plate, tmp_path / "plate.csv")
-    given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"dataset": "folder", "z_dim": 16}
+    given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"dataset": "folder", "z_dim": 16, "model": "conv_vae"}
     for section, values in CHANGES.items():
         given[section] |= values
     given["folder"]["root"] = str(tmp_path / "images")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from dvc.utils import hydra
 
-from morphospace import params
+from morphospace import params, registry
 from morphospace.errors import ParameterError
 
 GIVEN = Path(__file__).resolve().parent.parent / "params.yaml"
@@ -29,8 +29,18 @@ def _load(tmp_path: Path, **changes: Any) -> params.Params:
 
 def test_the_committed_parameters_are_valid(tmp_path: Path) -> None:
     options = _load(tmp_path)
-    assert options.model_options.keys() == {"output_activation", "max_logvar", "batch_norm", "dropout"}
+    assert {"band", "copies", "refine"} <= options.model_options.keys()
     assert set(options.dataset_options) >= {"plates", "wells"}
+
+
+def test_what_is_auto_is_what_the_model_recommends_and_a_number_stands_above_it(tmp_path: Path) -> None:
+    ours, usual = _load(tmp_path).train, _load(tmp_path, model="conv_vae").train
+    recommended = registry.load("models", "canonical_vae").TRAINING
+    assert {key: getattr(ours, key) for key in recommended} == recommended
+    assert {key: getattr(usual, key) for key in params.USUAL} == params.USUAL
+    assert _load(tmp_path, train__epochs=3).train.epochs == 3
+    with pytest.raises(ParameterError, match="lr_decay is 'auto'"):  # no model recommends one
+        _load(tmp_path, train__lr_decay="auto")
 
 
 @pytest.mark.parametrize(
@@ -47,8 +57,8 @@ def test_the_committed_parameters_are_valid(tmp_path: Path) -> None:
         ({"train__learning_rate": 1e9}, "train.learning_rate is 1000000000.0"),
         ({"train__r_loss_factor": float("nan")}, "train.r_loss_factor is nan"),
         ({"train__r_loss_factor": "elbow"}, "train.r_loss_factor is 'elbow'"),
-        ({"conv_vae__dropuot": 0.1}, "unknown key conv_vae.dropuot; did you mean 'dropout'"),
-        ({"conv_vae__dropout": 7}, "conv_vae.dropout is 7"),
+        ({"canonical_vae__dropuot": 0.1}, "unknown key canonical_vae.dropuot; did you mean 'dropout'"),
+        ({"canonical_vae__dropout": 7}, "canonical_vae.dropout is 7"),
         ({"synthetic__plates": 0}, "synthetic.plates is 0"),
         ({"split__train": 0.9}, r"train \+ validation \+ test is 1.3, not 1"),
         ({"split__by": "cell"}, "split.by is 'cell', should be 'site', 'well'"),
@@ -142,10 +152,14 @@ def _edited(tmp_path: Path, old: str, new: str) -> Path:
         ("\nconv_vae: ", "\nconv_vea: ", "line {}: unknown key conv_vea; did you mean 'conv_vae'"),
         ("\nseed: 2020 ", "\nmodel_options: {}\nseed: 2020 ", "line {}: unknown key model_options"),
         ("\nseed: 2020 ", "\n1: 2\nseed: 2020 ", "line {}: unknown key 1"),
-        ("\nmodel: conv_vae ", "\nmodel: conv_vea ", "line {}: no models plug-in is called 'conv_vea'; did you mean"),
-        ("\nmodel: conv_vae ", "\nmodel: ", "line {}: model is missing"),
+        (
+            "\nmodel: canonical_vae ",
+            "\nmodel: conv_vea ",
+            "line {}: no models plug-in is called 'conv_vea'; did you mean",
+        ),
+        ("\nmodel: canonical_vae ", "\nmodel: ", "line {}: model is missing"),
         ("\n  fields: 24 ", "\n  # ", "line {}: validate is None, should be a section: its keys below it"),
-        ("\n  epochs: 8 ", "\n  epochs: 8 8 ", "line {}: train.epochs is '8 8', should be a valid integer"),
+        ("\n  epochs: auto ", "\n  epochs: 8 8 ", "line {}: train.epochs is '8 8', should be a valid integer"),
         ("\n  date: '2020'", "\n  date: 2020", "line {}: budget.machines.p3.2xlarge.date is 2020, .*put it in quotes"),
         ("\n  currency: EUR", "\n  currency: 2020-01-01", "line {}: budget.currency is datetime.*; put it in quotes"),
     ],
@@ -162,7 +176,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, me
 @pytest.mark.parametrize(
     ("old", "new", "key", "value"),
     [
-        ("  learning_rate: 0.0005\n", "  learning_rate: 1e-3\n", "train.learning_rate", 0.001),
+        ("  learning_rate: auto", "  learning_rate: 2e-3 ", "train.learning_rate", 0.002),
         ("  turns: false ", "  turns: yes ", "", None),
         ("  plate: '' ", "  plate: no ", "dataset_options.plate", "no"),
         ("  plate: '' ", "  plate: 12:30 ", "dataset_options.plate", "12:30"),
@@ -230,8 +244,8 @@ def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
 
 
 def test_changes_replace_values_as_dvc_would(tmp_path: Path) -> None:
-    assert params.load(GIVEN, {"z_dim": 7, "train.epochs": 3, "conv_vae.dropout": 0.5}).z_dim == 7
+    assert params.load(GIVEN, {"z_dim": 7, "train.epochs": 3, "canonical_vae.dropout": 0.5}).z_dim == 7
     assert params.load(GIVEN, {"train.epochs": 3}).train.epochs == 3
-    assert params.load(GIVEN, {"conv_vae.dropout": 0.5}).model_options["dropout"] == 0.5
-    with pytest.raises(ParameterError, match=r"conv_vae\.dropout is 7"):
-        params.load(GIVEN, {"conv_vae.dropout": 7})
+    assert params.load(GIVEN, {"canonical_vae.dropout": 0.5}).model_options["dropout"] == 0.5
+    with pytest.raises(ParameterError, match=r"canonical_vae\.dropout is 7"):
+        params.load(GIVEN, {"canonical_vae.dropout": 7})

@@ -1,6 +1,7 @@
 """The base of every set of validated options: unknown keys are refused, values are ranges."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -19,3 +20,11 @@ class Options(BaseModel):
     def part(self) -> str:
         """Which of the data of this kind, in a few words for titles; nothing where there is one only."""
         return ""
+
+
+def tiles_an_epoch(images: int, options: Mapping[str, Any]) -> int:
+    """Return how many tiles a model of these options sees in an epoch of so many training tiles.
+
+    One that makes `copies` of them sees each equally often.
+    """
+    return images * max(1, int(options.get("copies", 1)) // images) if images else 0

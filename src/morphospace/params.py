@@ -12,6 +12,15 @@ from morphospace.errors import ParameterError
 from morphospace.options import Options
 from morphospace.spaces import Space
 
+AUTO = "auto"  # a value of `train` that the model's file recommends, or else the usual one
+USUAL: Mapping[str, Any] = {  # the thesis's (000-25, 000-26), but for the epochs
+    "epochs": 8,
+    "minibatch": 35,
+    "learning_rate": 5e-4,
+    "weight_decay": 0.0,
+    "warmup": 0,
+    "average": 0.0,
+}
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -125,6 +134,9 @@ class Train(Options):
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     lr_decay: Annotated[float, Field(gt=0, le=1)]
     lr_step: Count
+    warmup: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    average: Fraction
     likelihood: Literal["gaussian", "gaussian_learned", "bernoulli", "l1", "ssim"]
     r_loss_factor: Positive | Literal["elbo"]
     background: Fraction
@@ -255,7 +267,7 @@ def load(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | None = N
     """Return the validated parameters.
 
     A section named after a data set or a model belongs to that plug-in, whose ``Options`` validate it when it is
-    the chosen one.
+    the chosen one. What `train` has as `auto` is what the model's ``TRAINING`` says, or ``USUAL``.
 
     Parameters
     ----------
@@ -288,6 +300,7 @@ def load(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | None = N
         raise ParameterError(f"{path}: {'; '.join(said)}")
     chosen = _plug_in(raw, "datasets", "dataset", line)
     _plug_in(raw, "models", "model", line)
+    _recommend(raw)
     raw["data_set"] = f"{raw['dataset']}: {chosen.part}" if chosen.part else raw["dataset"]
     return registry.validated(Params, raw, "", line)
 
@@ -312,6 +325,13 @@ def _plug_in(raw: dict[str, Any], kind: registry.Kind, key: str, line: registry.
     options: Options = registry.validated(module.Options, sections.get(chosen, {}), f"{chosen}.", line)
     raw[f"{key}_options"] = options.model_dump()
     return options
+
+
+def _recommend(raw: dict[str, Any]) -> None:
+    """Replace what is `auto` in `train` by what the file of the model recommends, its TRAINING, or by the usual."""
+    recommended = {**USUAL, **getattr(registry.load("models", str(raw["model"])), "TRAINING", {})}
+    if isinstance(train := raw.get("train"), dict):
+        raw["train"] = {k: recommended[k] if v == AUTO and k in recommended else v for k, v in train.items()}
 
 
 def _at(number: int | None) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from morphospace import files, seals
 from morphospace.errors import InputError
-from morphospace.options import Options
+from morphospace.options import Options, tiles_an_epoch
 
 FORMAT = 3  # 3 has the similarity of the thesis among what is scored
 Seconds = Annotated[float, Field(ge=0)]
@@ -63,7 +63,7 @@ class Speed(Options):
     shape: Shape
     jobs: Annotated[int, Field(ge=1)]
     workers: Annotated[int, Field(ge=1)]
-    train: Rates  # a training cell an epoch
+    train: Rates  # a training tile an epoch
     validate_: Rates = Field(alias="validate")  # a validation cell an epoch
     epoch: Rates  # between two epochs, whatever the cells: seconds, not a cell
     embed: Rates
@@ -178,5 +178,6 @@ def expected(shape: Shape, epochs: int, train: int, validation: int) -> float | 
     if not fitting:
         return None
     speed = min(fitting, key=lambda s: s.workers)
-    an_epoch = train * measured(speed.train).value + validation * measured(speed.validate_).value
+    tiles = tiles_an_epoch(train, shape.options)
+    an_epoch = tiles * measured(speed.train).value + validation * measured(speed.validate_).value
     return epochs * (an_epoch + measured(speed.epoch).value)

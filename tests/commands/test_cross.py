@@ -21,7 +21,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine wells: bars that lie or stand by well, and one well alone; the classes of the column `Null` mean nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MORPHOSPACE_JOBS", "1")
-    given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"z_dim": 2}
+    given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"z_dim": 2, "model": "conv_vae"}
     given["train"] |= {"minibatch": 6, "learning_rate": 5e-3}
     given["similarity"]["bootstrap"] = 200
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))

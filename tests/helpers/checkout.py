@@ -18,6 +18,7 @@ TINY = {
     "validate": {"fields": 2},
     "synthesize": {"size": 96},
     "train": {"epochs": 2, "pictures": 3, "keep_every": 1},
+    "canonical_vae": {"copies": 600, "components": 100},
     "similarity": {"bootstrap": 100},
 }
 

@@ -88,7 +88,7 @@ def test_the_verdict_names_pca_first_when_pca_wins() -> None:
 
 
 def test_the_verdict_of_a_good_model_names_it() -> None:
-    assert str(_summary(0.1, 0.3)["verdict"]).startswith("conv_vae wins over PCA-5: ")
+    assert str(_summary(0.1, 0.3)["verdict"]).startswith("conv_vae beats PCA-5: ")
 
 
 def test_the_verdict_says_when_a_blind_floor_is_better_too() -> None:

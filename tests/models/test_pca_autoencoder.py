@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from morphospace.models import _build, pca_autoencoder
+from morphospace.models._base import Shown
 from morphospace.training import embedding, fitting
 from morphospace.training.objective import Objective
 from morphospace.training.settings import Settings
@@ -56,7 +57,7 @@ def test_prepared_it_draws_nearly_as_pca_and_its_latent_is_white() -> None:
     x = _tiles()
     torch.manual_seed(1)
     model = pca_autoencoder.build(2, SIZE, Z, views=600).eval()
-    model.prepare(_endless(x, 50))
+    model.prepare(Shown(lambda: iter(x.split(50)), _endless(x, 50)))
     with torch.inference_mode():
         z, drawn = model.encode(x).mean, model.reconstruct(x)
     known = PCA(Z, svd_solver="full").fit(x.flatten(1))

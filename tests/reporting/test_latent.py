@@ -22,8 +22,10 @@ def test_kl_bars_are_sorted_and_tell_active_from_not() -> None:
     assert len(latent.kl(np.ones(2), np.ones(2, dtype=bool), 0.01).axes[0].containers) == 1
 
 
-def test_generated_tiles_stand_five_a_row() -> None:
-    assert len(latent.generated(np.zeros((20, 1, 8, 8))).axes) == 20
+def test_what_is_drawn_from_both_priors_stands_side_by_side() -> None:
+    figure = latent.generated(np.zeros((20, 1, 8, 8)), np.ones((20, 1, 8, 8)), ["DNA"])
+    assert len(figure.axes) == 40
+    assert [a.get_ylabel() for a in figure.axes[::10]] == ["N(0, I)"] * 2 + ["like training\ncells"] * 2
 
 
 def test_walks_are_labelled_by_dimension_and_step() -> None:

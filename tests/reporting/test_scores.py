@@ -33,7 +33,7 @@ def rows(*given: tuple[str, str, str, str, str, float]) -> pd.DataFrame:
 
 def test_the_first_line_says_so_when_pca_wins() -> None:
     line = scores.headline(FOUND, "conv_vae")
-    assert line.startswith("PCA-75 wins over conv_vae: similarity S = 0.9100 [0.9000,\N{NO-BREAK SPACE}0.9200]")
+    assert line.startswith("PCA-75 beats conv_vae: similarity S = 0.9100 [0.9000,\N{NO-BREAK SPACE}0.9200]")
     assert "PCA-75 0.9500" in line
     assert "the median image 0.8600" in line
 
@@ -41,7 +41,7 @@ def test_the_first_line_says_so_when_pca_wins() -> None:
 @pytest.mark.parametrize(
     ("change", "start"),
     [
-        ({"skill_pca_low": 0.1, "skill_pca_high": 0.3}, "conv_vae wins over PCA-75"),
+        ({"skill_pca_low": 0.1, "skill_pca_high": 0.3}, "conv_vae beats PCA-75"),
         ({"skill_pca_low": -0.1, "skill_pca_high": 0.3}, "conv_vae and PCA-75 cannot be told apart"),
         ({"skill_pca_low": None}, "conv_vae against PCA-75 is undecided, for want of an interval"),
         ({"S_pca": None}, "conv_vae was not compared with PCA"),

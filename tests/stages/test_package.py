@@ -79,7 +79,7 @@ def test_the_card_says_who_wins_first_then_what_a_user_must_know(root: Path) -> 
     _change(root / "reports/records/similarity.json", S=0.96)  # above the trivial floors, below PCA
     text = _package(root)["README.md"].decode()
     found = json.loads((root / "reports/records/similarity.json").read_text())
-    assert text.startswith("# On synthetic: PCA-4 wins over conv\\_vae: similarity S = 0.9600")
+    assert text.startswith("# On synthetic: PCA-4 beats conv\\_vae: similarity S = 0.9600")
     facts = json.loads((root / "data/package/model.json").read_text())
     for said in (
         found["verdict"].replace("|", "\\|"),

@@ -76,10 +76,8 @@ def test_the_verdict_comes_first_and_hostile_names_stay_text(here: Path) -> None
     _fill()
     report.run(*PATHS)
     page, text = HTML.read_text(), MARKDOWN.read_text()
-    assert (
-        "<h1>On synthetic: PCA-75 wins over conv_vae: similarity S = 0.9000 [0.8000,\N{NO-BREAK SPACE}0.9500]" in page
-    )
-    assert text.startswith("# On synthetic: PCA-75 wins over conv\\_vae: similarity S = 0.9000")
+    assert "<h1>On synthetic: PCA-75 beats conv_vae: similarity S = 0.9000 [0.8000,\N{NO-BREAK SPACE}0.9500]" in page
+    assert text.startswith("# On synthetic: PCA-75 beats conv\\_vae: similarity S = 0.9000")
     assert "<script" not in page
     assert "<script" not in text
     assert page.count("&lt;script&gt;") == 3
@@ -140,7 +138,7 @@ def test_a_browser_opens_the_page_and_the_network_stays_silent(here: Path) -> No
     flags += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=3000", "--dump-dom"]
     out = subprocess.run([chromium, *flags, HTML.absolute().as_uri()], capture_output=True, text=True, timeout=120)
     assert out.returncode == 0, out.stderr
-    assert "<h1>On synthetic: PCA-75 wins over conv_vae" in out.stdout
+    assert "<h1>On synthetic: PCA-75 beats conv_vae" in out.stdout
     assert out.stdout.count("<figure") == 3
     assert "<script" not in out.stdout
 

@@ -27,7 +27,11 @@ class Tissue:
     """A folder with params.yaml and colour images, in which stages run."""
 
     def __init__(self, root: Path, images: Path, pattern: str, **synthesize: Any) -> None:
-        given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"dataset": "folder", "z_dim": 4}
+        given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {
+            "dataset": "folder",
+            "z_dim": 4,
+            "model": "conv_vae",
+        }
         channels = ["Red=R", "Green=G", "Blue=B"]
         given["folder"] |= {"root": str(images), "pattern": pattern, "channels": channels}
         given["segment"]["engine"] = "field"

@@ -66,7 +66,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["z_dim"] = 4
+    values |= {"z_dim": 4, "model": "conv_vae"}
     values["train"] |= {"epochs": 3, "minibatch": 8, "pictures": 2}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     _write_cells(tmp_path)

@@ -76,7 +76,8 @@ def measure(shape: speeds.Shape, jobs: int, seconds: float) -> dict[str, Any]:
     try:
         tiles = generated(max((STEPS + CHECKS) * max(shape.minibatch, LEAST), SCORED), shape.channels, shape.size)
         torch.manual_seed(0)
-        model = _build.build(shape.model, shape.channels, shape.size, shape.z_dim, shape.options)
+        few = {"copies": 1} if "copies" in shape.options else {}  # how many there are decides no speed
+        model = _build.build(shape.model, shape.channels, shape.size, shape.z_dim, shape.options | few)
         found: dict[str, Any] = _training(model, tiles, shape, 0.6 * seconds)
         found["latents"] = embedding.width(model.to(embedding.device()), shape.channels, shape.size)
         found |= _scoring(model, tiles[:SCORED], found["latents"], 0.1 * seconds)
@@ -122,7 +123,7 @@ class _Stopwatch(Observer):
         """After each epoch; the first one warms up."""
         now = time.perf_counter()
         if row.epoch > 1:
-            a_step = (self.steps[-1] - self.steps[0]) / (STEPS - 1)
+            a_step = (self.steps[-1] - self.steps[0]) / (len(self.steps) - 1)
             self.rates["train"].append(a_step / self.minibatch)
             self.rates["validate"].append((now - self.steps[-1]) / (CHECKS * self.minibatch))
         self.steps, self.ended = [], time.perf_counter()

@@ -15,7 +15,9 @@ from morphospace.words import count
 
 ALL = "all"  # the mean over channels
 MODEL = "model"
+ENCODER = "encoder"  # the model without the refinement of its latent points
 PERFECT = "perfect"  # the image as its own reconstruction: what S legacy makes of it
+_INTERVAL = {"": "value", "_low": "low", "_high": "high"}
 COLUMNS = ["split", "region", "channel", "method", "metric", "value", "low", "high", "n_cells", "n_groups"]
 
 Floats = NDArray[np.float64]
@@ -43,7 +45,8 @@ def table(
     channels
         Names of the channels of the errors; rows of channel ``all`` are means over them.
     methods
-        Errors by method: ``model`` when it draws anything, ``perfect``, and names of floors.
+        Errors by method: ``model`` when it draws anything, ``encoder`` when it refines what that finds, ``perfect``,
+        and names of floors.
     resamples
         Draws of the groups of these cells, shared by all rows, so that comparisons are paired.
     legacy
@@ -61,8 +64,9 @@ def table(
                 if method == PERFECT:  # it makes no error: only its similarities say something
                     found = {name: found[name] for name in ("S", "S_legacy")}
                 rows += [(*place, method, metric, *estimate[:5]) for metric, estimate in found.items()]
-            skills = _skills(methods, at, c - 1, resamples)
-            rows += [(*place, MODEL, metric, *estimate[:5]) for metric, estimate in skills.items()]
+            for who in (MODEL, ENCODER):
+                skills = _skills(methods, who, at, c - 1, resamples)
+                rows += [(*place, who, metric, *estimate[:5]) for metric, estimate in skills.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -88,17 +92,19 @@ def _plain(errors: Errors, region: int, channel: int, resamples: Resamples) -> d
     return found
 
 
-def _skills(methods: Mapping[str, Errors], region: int, channel: int, resamples: Resamples) -> dict[str, Estimate]:
-    """Compare the model with the best trivial floor of each resample, and with PCA; nothing without floors."""
+def _skills(
+    methods: Mapping[str, Errors], who: str, region: int, channel: int, resamples: Resamples
+) -> dict[str, Estimate]:
+    """Compare one method with the best trivial floor of each resample, and with PCA; nothing without floors."""
     found: dict[str, Estimate] = {}
-    if MODEL not in methods:
+    if who not in methods:
         return found
     trivial = [m for m in TRIVIAL if m in methods]
     if trivial:
-        columns = [_of(methods[m].mae, region, channel) for m in [MODEL, *trivial]]
+        columns = [_of(methods[m].mae, region, channel) for m in [who, *trivial]]
         found["skill_mae"] = resamples.estimate(np.stack(columns, axis=1), _skill)
     if PCA in methods:
-        columns = [_of(methods[m].mse, region, channel) for m in (MODEL, PCA)]
+        columns = [_of(methods[m].mse, region, channel) for m in (who, PCA)]
         found["skill_pca"] = resamples.estimate(np.stack(columns, axis=1), _skill)
     return found
 
@@ -142,6 +148,9 @@ def summary(scores: pd.DataFrame, model: str, k: int, pca_cells: int) -> dict[st
             f"{metric}_low": at(metric, column="low"),
             f"{metric}_high": at(metric, column="high"),
         }
+    found |= {f"{metric}_encoder": at(metric, ENCODER) for metric in ("S", "mse")}
+    found |= {f"skill_pca_encoder{end}": at("skill_pca", ENCODER, column=c) for end, c in _INTERVAL.items()}
+    found["refines"] = bool((scores["method"] == ENCODER).any())
     steps = {metric: at(metric) for metric in LEGACY}
     found |= steps | {"S_legacy_train": at("S_legacy", split="train"), **_costs(at("S"), steps)}
     found |= {metric: at(metric) for metric in ("mae", "mse", "psnr", "psnr_per_cell", "ssim")}
@@ -162,6 +171,8 @@ def _why(key: str, found: Mapping[str, float | int | str], splits: set[str], mod
     split = key.removeprefix("S_")
     if split in (TRAIN, VALIDATION) and split not in splits:
         return f"no cell in the split {split}"
+    if "_encoder" in key and not found["refines"]:
+        return f"{model} does not refine what its encoder finds"
     if key.endswith("_inside"):
         return "no test cell shows a pixel" if found["reconstructs"] else f"{model} draws nothing"
     if not found["reconstructs"] and not key.endswith((*TRIVIAL, PCA, PERFECT)):
@@ -205,7 +216,7 @@ def verdict(found: Mapping[str, float | int | str], model: str) -> str:
     else:
         interval = f", interval {low:.2f} to {high:.2f}"
         ties = f"{model} and {pca} cannot be told apart"
-        who = f"{pca} wins" if high < 0 else f"{model} wins over {pca}" if low > 0 else ties
+        who = f"{pca} wins" if high < 0 else f"{model} beats {pca}" if low > 0 else ties
     floor = f"the {found['best_floor']} floor"
     trivial = float(found["skill_mae"])
     rest = f"{floor}, blind to the cell, is better too" if trivial < 0 else f"{floor} is beaten by {trivial:.0%}"

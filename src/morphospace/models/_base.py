@@ -1,6 +1,6 @@
 """What every model is to the rest: it encodes; most of them decode; training asks it for an `Output`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from morphospace.errors import TrainingError
+from morphospace.models import _refine
 from morphospace.options import Options
 
 MaxLogvar = Annotated[float, Field(gt=0, le=40)]
@@ -111,6 +112,29 @@ class Plan(NamedTuple):
             )
 
 
+class Shown(NamedTuple):
+    """What a model may look at before its first step, in minibatches (n, C, H, W).
+
+    Attributes
+    ----------
+    tiles
+        Returns all training tiles, each once, as they are; may be called again.
+    views
+        Tiles as training sees them, augmented, without end.
+    """
+
+    tiles: Callable[[], Iterator[Tensor]]
+    views: Iterator[Tensor]
+
+
+class Group(NamedTuple):
+    """Parameters that learn alike: factors on the learning rate and on the weight decay."""
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+    decay: float = 1.0
+
+
 class Masked(NamedTuple):
     """Tiles as a model that hides a part of them sees them, `seen`, and with the hidden part as it is `drawn`."""
 
@@ -133,15 +157,30 @@ class Model(nn.Module):
     pairs
         Whether it is trained on labelled pairs: minibatches of an anchor of every class, then a positive of each
         (004-11).
+    remembers
+        Whether it learns from copies of the training tiles that it makes in `prepare`: it is asked to `recall` them.
+    refinements
+        Steps by which `locate` moves the latent points that the encoder finds; they cost time, and training has none.
     """
 
     decodes = True
     reconstructs = True
     pairs = False
+    remembers = False
+    refinements = 0
 
     def encode(self, x: Tensor) -> Latent:
-        """Return where tiles lie in the latent space."""
+        """Return where tiles lie in the latent space, by the encoder alone."""
         raise NotImplementedError
+
+    def refined(self, x: Tensor, latent: Latent) -> Latent:
+        """Return latent points of tiles, moved by `refinements` steps to where they are drawn better."""
+        raise NotImplementedError
+
+    def locate(self, x: Tensor) -> Latent:
+        """Return where tiles lie in the latent space: encoded, then refined if this model does."""
+        latent = self.encode(x)
+        return self.refined(x, latent) if self.refinements else latent
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the tiles (N, C, H, W) of latent points (N, z_dim)."""
@@ -153,7 +192,7 @@ class Model(nn.Module):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the tiles as the model draws them, (N, C, H, W)."""
-        return self.decode(self.encode(x).mean)
+        return self.decode(self.locate(x).mean)
 
     def masked(self, x: Tensor) -> Masked | None:
         """Return tiles with a part hidden, and that part as the model draws it; None if the model hides nothing."""
@@ -162,8 +201,20 @@ class Model(nn.Module):
     def require(self, plan: Plan) -> None:
         """Refuse, with a TrainingError, a training that cannot work: too few tiles, a schedule that would not end."""
 
-    def prepare(self, minibatches: Iterator[Tensor]) -> None:
-        """Be shown tiles as training will see them, without end, once, before the first step; a few may be taken."""
+    def copies(self, images: int) -> int:
+        """Return how many tiles an epoch has when there are so many to train on."""
+        return images
+
+    def prepare(self, shown: Shown) -> None:
+        """Look at the training tiles before the first step; one that remembers does so again on resuming."""
+
+    def recall(self, rows: Tensor) -> Output:
+        """Return what training needs of its copies (n,), numbered from 0."""
+        raise NotImplementedError
+
+    def groups(self) -> list[Group]:
+        """Return all parameters by how fast they learn."""
+        return [Group(list(self.parameters()))]
 
     def advance(self, epoch: int, share: float) -> None:
         """Be told, before each training step, of the epoch (from 0) and how much of it has passed, [0, 1)."""
@@ -176,6 +227,10 @@ class VAE(Model):
         """Return the reconstruction of tiles and their posterior."""
         latent = self.encode(x)
         return Output(self.decode(sample(latent) if self.training else latent.mean), latent)
+
+    def refined(self, x: Tensor, latent: Latent) -> Latent:
+        """Return latent points that draw their tiles better, and the log-variance that the encoder had for them."""
+        return Latent(_refine.nearest(self.decode, x, latent.mean, self.refinements), latent.logvar)
 
 
 class Autoencoder(Model):

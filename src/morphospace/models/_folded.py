@@ -1,13 +1,12 @@
 """Any number of channels through a model of one: channels become images of the minibatch and are contracted after."""
 
 import itertools
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from morphospace.errors import TrainingError
-from morphospace.models._base import Latent, Masked, Model, Output, Plan
+from morphospace.models._base import Group, Latent, Masked, Model, Output, Plan, Shown
 
 
 def share(z_dim: int, channels: int) -> int:
@@ -48,6 +47,7 @@ class Folded(Model):
         self.channels = channels
         self.consistency = consistency
         self.decodes, self.reconstructs, self.pairs = inner.decodes, inner.reconstructs, inner.pairs
+        self.remembers, self.refinements = inner.remembers, inner.refinements
 
     def encode(self, x: Tensor) -> Latent:
         """Return the latents of the channels of each tile, side by side."""
@@ -77,12 +77,39 @@ class Folded(Model):
         return shown and Masked(*(self._stack(t) for t in shown))
 
     def require(self, plan: Plan) -> None:
-        """Pass it on: every channel is an image."""
+        """Pass it on: every channel is an image.
+
+        Raises
+        ------
+        TrainingError
+            Also when the channels of a cell are to agree, and the model learns from copies of single channels.
+        """
+        if self.consistency and self.remembers:
+            raise TrainingError(
+                "train.consistency compares the channels of a cell, this model learns from copies of each: set it to 0"
+            )
         self.inner.require(plan._replace(images=plan.images * self.channels))
 
-    def prepare(self, minibatches: Iterator[Tensor]) -> None:
+    def copies(self, images: int) -> int:
+        """Return how many tiles an epoch has; where the model of one channel remembers, single planes."""
+        return self.inner.copies(images * self.channels) if self.remembers else images
+
+    def prepare(self, shown: Shown) -> None:
         """Show the planes of the tiles."""
-        self.inner.prepare(_expand(x) for x in minibatches)
+        self.inner.prepare(Shown(lambda: map(_expand, shown.tiles()), map(_expand, shown.views)))
+
+    def recall(self, rows: Tensor) -> Output:
+        """Return what training needs of copies of planes: of which cell they were is not known any more."""
+        return self.inner.recall(rows)
+
+    def groups(self) -> list[Group]:
+        """Pass it on."""
+        return self.inner.groups()
+
+    def refined(self, x: Tensor, latent: Latent) -> Latent:
+        """Refine the latents of the channels one by one."""
+        parts = (None if t is None else t.reshape(len(t) * self.channels, -1) for t in latent)
+        return self._contract(self.inner.refined(_expand(x), Latent(*parts)))  # type: ignore[arg-type]
 
     def advance(self, epoch: int, share: float) -> None:
         """Pass it on."""

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from morphospace.models._base import Autoencoder, Latent
+from morphospace.models._base import Autoencoder, Latent, Shown
 from morphospace.models._blocks import initialise
 from morphospace.options import Options as BaseOptions
 
@@ -60,9 +60,9 @@ class PCAAutoencoder(Autoencoder):
         self.register_buffer("components", torch.linalg.qr(torch.randn(pixels, z_dim))[0])
         self.register_buffer("deviations", torch.ones(z_dim))
 
-    def prepare(self, minibatches: Iterator[Tensor]) -> None:
-        """Fit the components on the first `views` tiles."""
-        mean, components, deviations = principal(minibatches, self.components.shape[1], self.views)
+    def prepare(self, shown: Shown) -> None:
+        """Fit the components on the first `views` tiles, as they are augmented."""
+        mean, components, deviations = principal(shown.views, self.components.shape[1], self.views)
         self.mean.copy_(mean)
         self.components.copy_(components)
         self.deviations.copy_(deviations)

@@ -94,9 +94,10 @@ _CAPTIONS = [
     ),
     (
         "latent/*generat*",
-        "Cells drawn from the prior",
-        "Decoded from random latent vectors. They should look like cells, and unlike one another; blobs mean that "
-        "the latent vectors of real cells lie elsewhere than the prior.",
+        "Cells that nobody saw",
+        "Decoded from random latent vectors: above from N(0, I), below from a distribution with the shape and the "
+        "tails of the latent vectors of training cells. They should look like cells, and unlike one another; blobs "
+        "above mean that real cells lie elsewhere than N(0, I).",
     ),
     (
         "latent/*sample*",
@@ -126,8 +127,8 @@ _CAPTIONS = [
         "similarity/random",
         "Originals over reconstructions: drawn at random",
         "Test cells, none of whose wells were seen in training. The fair picture of the result: judge by this row, "
-        "not by the best. PCA with as many numbers a cell stands below; compare sharpness of the nucleus and of the "
-        "outline.",
+        "not by the best. Where the model refines what its encoder finds, the encoder alone has a row, too. PCA with "
+        "as many numbers a cell stands below; compare sharpness of the nucleus and of the outline.",
     ),
     (
         "similarity/best",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from morphospace.reporting.figures import COLOURS, grid, new
+from morphospace.reporting.similarity import Row, gallery
 
 Floats = NDArray[np.floating[Any]]
 SHOWN = 20  # dimensions in the histogram (000-37)
@@ -92,10 +93,21 @@ def kl(per_dimension: Floats, active: NDArray[np.bool_], threshold: float) -> Fi
     return figure
 
 
-def generated(tiles: NDArray[Any]) -> Figure:
-    """Return tiles (n, C, H, W) that were decoded from z ~ N(0, I), five a row, values outside [0, 1] cut (000-39)."""
-    rows = [list(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
-    return grid(rows, title="Decoded from z ~ N(0, I)", tile=1.1)
+def generated(normal: NDArray[Any], fitted: NDArray[Any], names: Sequence[str] = ()) -> Figure:
+    """Return cells that nobody saw, tiles (n, C, H, W), values outside [0, 1] cut (000-39).
+
+    Parameters
+    ----------
+    normal
+        Decoded from z ~ N(0, I).
+    fitted
+        Decoded from points like those of training cells.
+    names
+        Of the channels.
+    """
+    rows = [Row("N(0, I)", part) for part in np.split(normal, 2)]
+    rows += [Row("like training\ncells", part) for part in np.split(fitted, 2)]
+    return gallery(rows, "Cells that nobody saw, decoded from random latent points", names=names)
 
 
 def walks(

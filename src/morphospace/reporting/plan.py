@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from morphospace.errors import InputError
+from morphospace.options import tiles_an_epoch
 from morphospace.reporting import figures
 from morphospace.speeds import Chain, Range, Speed, measured
 
@@ -147,7 +148,11 @@ def member(
 ) -> Part:
     """Return what training, embedding and scoring take; `fixed` is what the three take with next to nothing to do."""
     rate = {key: measured(values) for key, values in speed.model_dump().items() if isinstance(values, list)}
-    an_epoch = rate["train"].times(size.train) + rate["validate_"].times(size.validation) + rate["epoch"]
+    an_epoch = (
+        rate["train"].times(tiles_an_epoch(size.train, speed.shape.options))
+        + rate["validate_"].times(size.validation)
+        + rate["epoch"]
+    )
     scored = rate["score"].times(size.cells) + rate["floors"].times(size.test)
     fitted = rate["fit"].times(min(size.train, pca_cells)) + rate["fit_once"]
     grows = {

@@ -61,8 +61,8 @@ def _winner(found: Metrics, model: str, pca: str) -> str:
     if low is None or high is None:
         return f"{model} against {pca} is undecided, for want of an interval"
     if high < 0:
-        return f"{pca} wins over {model}"
-    return f"{model} wins over {pca}" if low > 0 else f"{model} and {pca} cannot be told apart"
+        return f"{pca} beats {model}"
+    return f"{model} beats {pca}" if low > 0 else f"{model} and {pca} cannot be told apart"
 
 
 def summary(found: Metrics | None) -> list[str]:
@@ -79,6 +79,11 @@ def summary(found: Metrics | None) -> list[str]:
         f"floor (MAE): {_skill(found, 'mae')}; over PCA (MSE): {_skill(found, 'pca')}. 1 is perfect, 0 no better, "
         "below 0 worse."
     )
+    if found.get("refines"):
+        lines.append(
+            "The latent point of each cell is the encoder's, refined by Gauss-Newton steps; by the encoder alone the "
+            f"skill over PCA is {_skill(found, 'pca_encoder')}."
+        )
     return lines
 
 
@@ -102,6 +107,8 @@ def blocks(found: Metrics | None, table: pd.DataFrame | None, model: str) -> lis
     if not found or table is None or table.empty:
         return [Text(f"Similarity: {NOT_MEASURED}.")]
     names = {"model": model, "pca": f"PCA-{found.get('pca_k', '?')}", "perfect": "the image itself", **TRIVIAL}
+    if found.get("S_encoder") is not None:
+        names |= {"model": f"{model}, refined", "encoder": "its encoder alone"}
     return [_floors(table, names), *_legacy(found, model), *_splits(table), *_inside(table, names)]
 
 

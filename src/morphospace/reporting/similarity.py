@@ -14,12 +14,13 @@ from morphospace.reporting.figures import COLOURS, new, panels, show, side
 
 LABELS = {
     "perfect": "the image itself",
+    "encoder": "encoder alone",
     "black": "all black",
     "constant": "constant colour",
     "mean": "mean image",
     "median": "median image",
 }
-_COLOUR = {"model": COLOURS[0], "pca": COLOURS[3]}
+_COLOUR = {"model": COLOURS[0], "encoder": COLOURS[0], "pca": COLOURS[3]}
 
 
 class Row(NamedTuple):
@@ -120,7 +121,9 @@ def per_channel(scores: pd.DataFrame, channels: Sequence[str], model: str, k: in
     """
     here = scores[(scores["split"] == "test") & (scores["region"] == "inside") & (scores["metric"] == "S")]
     names: Mapping[str, str] = LABELS | {"model": model, "pca": f"PCA-{k}"}
-    methods = [m for m in ("black", "constant", "mean", "median", "pca", "model") if m in set(here["method"])]
+    methods = [
+        m for m in ("black", "constant", "mean", "median", "pca", "encoder", "model") if m in set(here["method"])
+    ]
     figure = new(2.1 * len(channels) + 1.2, 0.28 * len(methods) + 0.9)
     axes = figure.subplots(1, len(channels), sharex=True, sharey=True, squeeze=False)[0]
     for axis, channel in zip(axes, channels, strict=True):

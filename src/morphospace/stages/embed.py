@@ -1,5 +1,6 @@
 """Write the latent mean of every cell, and what the latent space looks like (000-37, 000-39)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from rich.progress import track
 from morphospace import files, params, records, schema
 from morphospace.imaging import packs
 from morphospace.metrics import latent as metric
+from morphospace.metrics import prior
 from morphospace.models._base import Model
 from morphospace.reporting import figures
 from morphospace.reporting import latent as drawing
@@ -61,7 +63,8 @@ def run(
         chosen = mean[rows], None if logvar is None else logvar[rows]
         found = {"split": side, **metric.score(*chosen)}
         records.write(metrics, record, options.data_set, found, COMPARED)
-        drawn = _figures(model, *chosen, side, options.seed)
+        trained = mean[np.flatnonzero(table[schema.SPLIT] == schema.TRAIN)]
+        drawn = _figures(model, *chosen, trained, side, options.seed, card["channels"])
         with files.replacing_folder(pictures) as aside:
             for name, figure in drawn.items():
                 figures.save(figure, aside / f"{name}.png")
@@ -85,7 +88,15 @@ def _table(table: pd.DataFrame, mean: Floats) -> pd.DataFrame:
     return pd.concat([table[[*schema.METADATA, schema.OBJECT, schema.SPLIT]], latent], axis="columns")
 
 
-def _figures(model: Model, mean: Floats, logvar: Floats | None, side: str, seed: int) -> dict[str, Figure]:
+def _figures(
+    model: Model,
+    mean: Floats,
+    logvar: Floats | None,
+    trained: Floats,
+    side: str,
+    seed: int,
+    names: Sequence[str],
+) -> dict[str, Figure]:
     """Return the figures by name: those that the model can be drawn in."""
     rng = np.random.default_rng([seed, 2])
     some = np.sort(rng.choice(len(mean), min(_HISTOGRAM, len(mean)), replace=False))
@@ -96,8 +107,9 @@ def _figures(model: Model, mean: Floats, logvar: Floats | None, side: str, seed:
         drawn["kl"] = drawing.kl(order, metric.active(mean), metric.ACTIVE)
     drawn["histogram"] = drawing.histogram(mean[some], samples, side)
     if model.decodes and logvar is not None:
-        prior = rng.standard_normal((_GENERATED, mean.shape[1])).astype(np.float32)
-        drawn["generated"] = drawing.generated(embedding.decode(model, prior))
+        normal = rng.standard_normal((_GENERATED, mean.shape[1])).astype(np.float32)
+        likely = prior.fit(trained).sample(_GENERATED, rng)
+        drawn["generated"] = drawing.generated(embedding.decode(model, normal), embedding.decode(model, likely), names)
     if model.decodes:
         drawn["walks"] = _walks(model, mean, order, "variance" if logvar is None else "KL")
     return drawn

@@ -1,6 +1,8 @@
 """Score the reconstructions of cells that the model never saw, beside what knows nothing (000-35, 000-36, 000-38)."""
 
+import copy
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +43,7 @@ COMPARED += [
     "S_median",
     "S_pca",
 ]
+COMPARED += [f"skill_pca_encoder{end}" for end in ("", "_low", "_high")]
 COMPARED += ["mse", "mse_pca", "ssim", "ssim_pca", "pca_k", "n_cells_test", "n_groups_test"]  # by `dvc metrics diff`
 
 
@@ -77,15 +80,16 @@ def run(
 
         pictured, pca = _fit(tiles, rows[schema.TRAIN], int(card["z_dim"]), options)
         methods: dict[str, metric.Reconstruct] = {scores.MODEL: reconstruct} if model.reconstructs else {}
+        if model.refinements:
+            methods[scores.ENCODER] = partial(embedding.reconstruct, _unrefined(model), minibatch=embedding.FEW)
         methods |= {scores.PERFECT: _as_float}
         methods |= {name: _always(picture) for name, picture in pictured.items()} | {floors.PCA: pca.reconstruct}
         found, test = _score(tiles, kept, rows, methods, model, names, options, f"{models} ({card['model']})")
         tables.write_csv(found, table)
         whole = scores.summary(found, str(card["model"]), pca.k, pca.cells)
         records.write(metrics, record, options.data_set, whole, COMPARED)
-        galleries = _galleries(
-            tiles, rows[schema.TEST], test, reconstruct, pca, str(card["model"]), names, options.seed
-        )
+        drawers = {name: methods[name] for name in (scores.MODEL, scores.ENCODER, floors.PCA) if name in methods}
+        galleries = _galleries(tiles, rows[schema.TEST], test, drawers, str(card["model"]), pca.k, names, options.seed)
         with files.replacing_folder(pictures) as folder:
             figures.save(drawing.floors(found, str(card["model"]), pca.k), folder / "bars.png")
             figures.save(drawing.per_channel(found, names, str(card["model"]), pca.k), folder / "per_channel.png")
@@ -120,6 +124,13 @@ def _fit(
     if len(train) > options.similarity.pca_cells:
         some = np.sort(rng.choice(train, options.similarity.pca_cells, replace=False))
     return floors.trivial(tiles, train), floors.pca(tiles, some, k, rng)
+
+
+def _unrefined(model: Model) -> Model:
+    """Return a model of the same weights whose latent points are those of its encoder."""
+    alone = copy.copy(model)
+    alone.refinements = 0
+    return alone
 
 
 def _as_float(originals: metric.Bytes) -> metric.Floats:
@@ -189,14 +200,16 @@ def _galleries(
     tiles: metric.Bytes,
     test: Rows,
     errors: dict[str, metric.Errors],
-    reconstruct: metric.Reconstruct,
-    pca: floors.Components,
+    drawers: dict[str, metric.Reconstruct],
     model: str,
+    k: int,
     names: list[str],
     seed: int,
 ) -> dict[str, Any]:
     """Return the pictures of random test cells, and of the best and worst by S when the model draws (000-38)."""
-    s = {method: 1 - errors[method].mae[:, 0].mean(axis=1) for method in (scores.MODEL, floors.PCA) if method in errors}
+    s = {method: 1 - errors[method].mae[:, 0].mean(axis=1) for method in drawers}
+    refined = f"{model},\nrefined" if scores.ENCODER in drawers else model
+    labels = {scores.MODEL: refined, scores.ENCODER: "encoder\nalone", floors.PCA: f"PCA-{k}"}
     some = np.random.default_rng([seed, 2]).permutation(len(test))
     of = f"of {count(len(test), 'test cell')}"
     chosen = {"random": (some[:SHOWN], f"Drawn at random {of}")}
@@ -209,8 +222,6 @@ def _galleries(
         originals = np.asarray(tiles[test[which]])
         captions = {method: [f"S {value:.3f}" for value in values[which]] for method, values in s.items()}
         drawn = [drawing.Row("original", originals)]
-        if scores.MODEL in s:
-            drawn.append(drawing.Row(model, reconstruct(originals), captions[scores.MODEL]))
-        drawn.append(drawing.Row(f"PCA-{pca.k}", pca.reconstruct(originals), captions[floors.PCA]))
+        drawn += [drawing.Row(labels[m], draw(originals), captions[m]) for m, draw in drawers.items()]
         figures_[name] = drawing.gallery(drawn, title, names=names)
     return figures_

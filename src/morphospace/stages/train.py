@@ -96,7 +96,7 @@ def run(
         counted = {"classes": len(labels.names)} if labels is not None and model.pairs else {}
         found = _metrics(fitted, model, r, len(train), len(validation)) | counted
         records.write(metrics, record, options.data_set, found, COMPARED)
-        tally.items, tally.unit = len(train) * len(history), "cells x epochs"
+        tally.items, tally.unit = model.copies(len(train)) * len(history), "cells x epochs"
         tally.device, tally.earlier_seconds = fitted.device, fitted.earlier_seconds
         progress.finish(scratch, given.extent)
     progress.prune(scratch.parent, locks)

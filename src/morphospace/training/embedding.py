@@ -172,7 +172,7 @@ def encode(
     means, logvars = [], []
 
     def one(x: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        latent = model.encode(x)
+        latent = model.locate(x)
         return _array(latent.mean), None if latent.logvar is None else _array(latent.logvar)
 
     for places, spread in _each(model, tiles, minibatch, one):
@@ -215,7 +215,7 @@ def predict(
     if rng is None or not model.decodes:
         return np.concatenate(_each(model, tiles, minibatch, lambda x: _array(model.reconstruct(scaled(x)))))
     drawn = []
-    for mean, logvar in _each(model, tiles, minibatch, lambda x: model.encode(scaled(x))):
+    for mean, logvar in _each(model, tiles, minibatch, lambda x: model.locate(scaled(x))):
         noise = torch.from_numpy(rng.standard_normal(tuple(mean.shape)).astype(np.float32)).to(mean.device)
         drawn.append(mean if logvar is None else mean + torch.exp(0.5 * logvar) * noise)
     return np.concatenate(_shared(model, drawn, lambda z: _array(model.decode(z))))

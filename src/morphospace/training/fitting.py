@@ -14,10 +14,12 @@ from torch import Tensor
 
 from morphospace.errors import StoppedError, TrainingError
 from morphospace.models._base import Model, Plan
-from morphospace.training import checkpoint, history, process, progress
+from morphospace.training import averaging, checkpoint, history, process, progress
+from morphospace.training.augment import Augmentation
 from morphospace.training.data import Labels, loaders
 from morphospace.training.history import Epoch
 from morphospace.training.module import Observer, Training
+from morphospace.training.objective import Objective
 from morphospace.training.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -96,6 +98,8 @@ def fit(
             100 * reached,
         )
     model.require(Plan(len(train), settings.epochs, settings.patience))
+    if model.remembers:
+        _refuse_ignored(settings)
     start = time.perf_counter()
     observer = observer or Observer()
     found = progress.find(folder, fingerprint, settings.extent)
@@ -104,13 +108,14 @@ def fit(
     def save(t: Training) -> None:
         epoch, weights = len(t.rows), t.model.state_dict()
         if epoch in settings.extent.kept(epoch):
-            progress.keep(folder, epoch, weights)
+            with averaging.averaged(t.model, t.trainer.optimizers[0]):
+                progress.keep(folder, epoch, weights)
         tensors = checkpoint.optimizer_tensors(t.model, t.trainer.optimizers[0])
         seconds = spent + time.perf_counter() - start
         state = checkpoint.Checkpoint(t.rows, seconds, weights, t.best, tensors)
         progress.save(folder, fingerprint, state)
 
-    task = Training(model, array, settings, observer, save, labels)
+    task = Training(model, array, train, settings, observer, save, labels)
     if found:
         _resume(task, found)
     if history.ends(task.rows, settings.extent) is None and not task.allowance.over:
@@ -127,9 +132,33 @@ def fit(
     )
 
 
+def _refuse_ignored(settings: Settings) -> None:
+    """Refuse what a model that learns from copies of its own would ignore: how tiles are seen, and how weighed.
+
+    Raises
+    ------
+    TrainingError
+        Naming the first such setting.
+    """
+    objective = settings.objective
+    plain = Objective(objective.r_loss_factor)
+    ignored = {
+        "train.augment": settings.augment != Augmentation(),
+        "train.contrastive": bool(settings.contrastive),
+        "train.likelihood": objective.likelihood != plain.likelihood,
+        "train.background": objective.background != plain.background,
+    }
+    if wrong := [name for name, set_ in ignored.items() if set_]:
+        raise TrainingError(
+            f"this model learns from copies of the tiles that it makes itself, by a likelihood of its own: {wrong[0]} "
+            "would change nothing; set it back to its default, or choose another model"
+        )
+
+
 def _resume(task: Training, found: checkpoint.Checkpoint) -> None:
     """Put a task into the state of a checkpoint and replay its history."""
     task.model.load_state_dict(found.model)
+    task.found = found.model
     task.rows, task.best, task.optimizer_state = list(found.history), found.best, found.optimizer
     task.first = len(found.history)
     task.allowance.resume(found.history[-1].extras)
@@ -144,10 +173,9 @@ def _resume(task: Training, found: checkpoint.Checkpoint) -> None:
 
 def _run(task: Training, train: NDArray[np.intp], validation: NDArray[np.intp]) -> None:
     """Let Lightning run the epochs that are left."""
-    settings = task.settings
-    batches = loaders(
-        train, validation, settings.minibatch, settings.seed, lambda: task.epoch, task.labels, task.model.pairs
-    )
+    settings, model = task.settings, task.model
+    rows = np.arange(model.copies(len(train))) if model.remembers else train
+    batches = loaders(rows, validation, settings.minibatch, settings.seed, lambda: task.epoch, task.labels, model.pairs)
     with process.quiet(), process.deterministic():
         trainer = lightning.Trainer(
             accelerator="auto",

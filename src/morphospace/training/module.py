@@ -1,6 +1,7 @@
 """One epoch after the other: each depends on the state before it, the seed and its number, so it can be resumed."""
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,14 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from morphospace.errors import TrainingError
-from morphospace.models._base import Model
-from morphospace.training import checkpoint, contrast, elbo, history
+from morphospace.models._base import Model, Shown
+from morphospace.training import averaging, checkpoint, contrast, elbo, history
 from morphospace.training.allowance import Allowance
-from morphospace.training.data import Labels, Tiles, epoch_seed
+from morphospace.training.data import Labels, Minibatches, Tiles, epoch_seed
 from morphospace.training.history import Epoch
 from morphospace.training.losses import Losses
 from morphospace.training.settings import Settings
 
+_log = logging.getLogger(__name__)
+_SHOWN = 256  # tiles that a model looks at at a time
 _CHECK_EVERY = 50  # steps between looks at the losses: each look waits for the device
 
 
@@ -41,6 +44,7 @@ class Training(lightning.LightningModule):
         self,
         model: Model,
         array: NDArray[np.uint8],
+        shown: NDArray[np.intp],
         settings: Settings,
         observer: Observer,
         save: Callable[..., None],
@@ -49,6 +53,7 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.model = model
         self.array = array
+        self.shown = shown
         self.settings = settings
         self.observer = observer
         self.save = save
@@ -57,6 +62,7 @@ class Training(lightning.LightningModule):
         self.best: dict[str, Tensor] = {}
         self.optimizer_state: dict[str, Tensor] = {}
         self.first = 0
+        self.found: dict[str, Tensor] = {}
         self.train_seconds = 0.0
         self.images = 0
         self.allowance = Allowance(settings.budget)
@@ -70,9 +76,15 @@ class Training(lightning.LightningModule):
         return self.first + self.current_epoch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam with Keras's epsilon, in the state of the checkpoint."""
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings.learning_rate, eps=1e-7)
+        """Return Adam with Keras's epsilon, its weight decay decoupled, in the state of the checkpoint."""
+        s = self.settings
+        groups: Any = [
+            {"params": g.parameters, "rate": g.rate, "weight_decay": s.weight_decay * g.decay}
+            for g in self.model.groups()
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=s.learning_rate, eps=1e-7)
         checkpoint.restore_optimizer(self.model, optimizer, self.optimizer_state)
+        self.steps = int(max((float(t) for k, t in self.optimizer_state.items() if k.endswith("/step")), default=0))
         return optimizer
 
     def transfer_batch_to_device(self, batch: Tensor, device: torch.device, dataloader_idx: int) -> Tensor:
@@ -84,19 +96,25 @@ class Training(lightning.LightningModule):
         self.tiles = Tiles(self.array, self.device)
 
     def on_train_start(self) -> None:
-        """Let the model look at what it will be trained on; that counts as training."""
-        if not self.first:
+        """Let the model look at what it will be trained on; that counts as training.
+
+        A model that remembers makes the same copies again when a training goes on, before its weights return.
+        """
+        if not self.first or self.model.remembers:
             torch.manual_seed(epoch_seed(self.settings.seed, 0, "prepare"))
+            if self.model.remembers:
+                _log.info("learning from %s copies of the tiles, made first", f"{self.model.copies(len(self.shown)):,}")
             self.allowance.start()
-            self.model.prepare(self._views())
+            self.model.prepare(Shown(self._tiles, self._views()))
             self.allowance.stop()
+        if self.found:
+            self.model.load_state_dict(self.found)
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch's noise and set its learning rate."""
         s = self.settings
         torch.manual_seed(epoch_seed(s.seed, self.epoch, "noise"))
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = elbo.learning_rate(self.epoch, s.learning_rate, s.lr_decay, s.lr_step)
+        self._rate = elbo.learning_rate(self.epoch, s.learning_rate, s.lr_decay, s.lr_step)
         self._weight = elbo.kl_weight(self.epoch, s.kl_warmup, s.beta, s.kl_period)
         self._train, self._validation = {}, {}
         self._started = time.perf_counter()
@@ -106,10 +124,18 @@ class Training(lightning.LightningModule):
         """Return the loss of a minibatch: of samples of the posterior, with dropout."""
         self.model.advance(self.epoch, batch_idx / self.trainer.num_training_batches)
         self.images += len(batch)
+        self.steps += 1
+        warm = min(1.0, self.steps / self.settings.warmup) if self.settings.warmup else 1.0
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = warm * self._rate * group["rate"]
+        if self.model.remembers:
+            return self._count(self.settings.objective.parts(batch, self.model.recall(batch), self._weight), len(batch))
         return self._step(batch, self.settings.augment(self.tiles.take(batch)), self._weight)
 
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        """Look at the losses now and then."""
+        """Take the weights into their average; look at the losses now and then."""
+        if self.settings.average:
+            averaging.update(self.trainer.optimizers[0], self.settings.average)
         if (batch_idx + 1) % _CHECK_EVERY == 0:
             self._refuse_nan("training", batch_idx + 1 - _CHECK_EVERY)
         self.observer.on_step(self.epoch + 1, batch_idx + 1, int(self.trainer.num_training_batches))
@@ -123,7 +149,8 @@ class Training(lightning.LightningModule):
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Take the loss of the posterior mean, without dropout, with the full beta: no chance in it."""
-        self._step(batch, self.tiles.take(batch), self.settings.beta)
+        with averaging.averaged(self.model, self.trainer.optimizers[0]):
+            self._step(batch, self.tiles.take(batch), self.settings.beta)
 
     def on_train_epoch_end(self) -> None:
         """Write the row of the epoch; keep the weights when they are the best; save; stop when it is time."""
@@ -131,12 +158,12 @@ class Training(lightning.LightningModule):
             self._validation = self._means("validation")
         else:
             self._close_training()
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.rows.append(history.row(self.epoch + 1, rate, self._weight, self._train, self._validation))
+        self.rows.append(history.row(self.epoch + 1, self._rate, self._weight, self._train, self._validation))
         s = self.settings
-        if history.best(self.rows, s.min_delta) == self.epoch + 1:
-            self.best = {k: checkpoint.plain(v) for k, v in self.model.state_dict().items()}
-        self.observer.on_epoch(self.rows[-1], self.model, False)
+        with averaging.averaged(self.model, self.trainer.optimizers[0]):
+            if history.best(self.rows, s.min_delta) == self.epoch + 1:
+                self.best = {k: checkpoint.plain(v) for k, v in self.model.state_dict().items()}
+            self.observer.on_epoch(self.rows[-1], self.model, False)
         self.model.train()  # an observer may have drawn with it
         self.save(self)
         self.trainer.should_stop = self.allowance.over or history.ends(self.rows, s.extent) is not None
@@ -144,8 +171,10 @@ class Training(lightning.LightningModule):
     def _step(self, rows: Tensor, x: Tensor, weight: float) -> Tensor:
         out = self.model(x)
         terms = {**out.terms, **self._contrast(rows, out.latent.mean)}
-        parts = self.settings.objective.parts(x, replace(out, terms=terms), weight)
-        self._losses.add(parts, len(x))
+        return self._count(self.settings.objective.parts(x, replace(out, terms=terms), weight), len(x))
+
+    def _count(self, parts: dict[str, Tensor], images: int) -> Tensor:
+        self._losses.add(parts, images)
         return parts["loss"]
 
     def _contrast(self, rows: Tensor, embedding: Tensor) -> dict[str, Tensor]:
@@ -159,11 +188,17 @@ class Training(lightning.LightningModule):
             found["contrastive"] = s.contrastive * contrast.across(embedding, treatment, group, s.temperature)
         return found
 
+    def _tiles(self) -> Iterator[Tensor]:
+        """Yield all training tiles, each once, in order."""
+        for rows in Minibatches(self.shown, _SHOWN):
+            yield self.tiles.take(rows)
+
     def _views(self) -> Iterator[Tensor]:
         """Yield minibatches as training sees them, without end."""
-        loader: Any = self.trainer.train_dataloader
+        s = self.settings
+        loader = Minibatches(self.shown, s.minibatch, s.seed)
         for rows in itertools.chain.from_iterable(itertools.repeat(loader)):
-            yield self.settings.augment(self.tiles.take(rows))
+            yield s.augment(self.tiles.take(rows))
 
     def _close_training(self) -> None:
         self._train = self._means("training")

@@ -12,6 +12,8 @@ from morphospace.training.objective import Objective
 class Settings:
     """How to train; the names are those of ``params.yaml``.
 
+    `warmup` steps reach the learning rate. The weights that count are an average over the last steps, the share
+    `average` of all so far; 0: the last weights, not averaged.
     `contrastive` weighs `contrast.across`, and `temperature` is that of all similarities. A `budget` that
     limits something ends the training (`allowance.Allowance`).
     """
@@ -24,6 +26,9 @@ class Settings:
     augment: Augmentation = field(default_factory=Augmentation)
     lr_decay: float = 1.0
     lr_step: int = 1
+    warmup: int = 0
+    weight_decay: float = 0.0
+    average: float = 0.0
     beta: float = 1.0
     kl_warmup: int = 0
     kl_period: int = 0
