@@ -10,6 +10,7 @@ EPOCHS = 100_000  # the budget of processor seconds ends the training, no number
 VIEWS = {"train.augment.flips": True, "train.augment.turns": True}  # eight views of a cell
 VARIANTS: dict[str, dict[str, Any]] = {  # values that differ from params.yaml, by dotted key
     "autoencoder_views": {"model": "autoencoder", **VIEWS},
+    "canonical_vae_encoder": {"model": "canonical_vae", "canonical_vae.refine": 0},
     "conv_vae_l1": {"model": "conv_vae", "train.likelihood": "l1"},
     "conv_vae_beta_0": {"model": "conv_vae", "train.beta": 0.0},
     "conv_vae_free_bits": {"model": "conv_vae", "train.free_bits": 0.1},

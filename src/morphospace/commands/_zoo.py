@@ -119,10 +119,17 @@ def _rows(one: Compared) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         plain = {"kind": drawing.REFERENCE, "bottleneck": True, "reconstructs": True}
         plain |= {cost: record.get(cost, np.nan) for cost in _COSTS}
         found.append((name.replace(PCA, f"{PCA}-{record['k']}", 1), plain, arrays))
+    views = one.references.record[PCA_VIEWS]["validation_mse"]
     for name, result in one.results.items():
-        plain = {"kind": drawing.MODEL} | {c: result.record[c] for c in ("bottleneck", "reconstructs", *_COSTS)}
+        plain = {"kind": drawing.MODEL, drawing.AHEAD: _ahead(result.record["curve"], views)}
+        plain |= {c: result.record[c] for c in ("bottleneck", "reconstructs", *_COSTS)}
         found.append((name, plain | _classified(result.record["scores"], EMBEDDING), result.arrays))
     return found
+
+
+def _ahead(curve: Sequence[tuple[float, float]], error: float | None) -> float:
+    """Return the processor seconds of training after which the validation error is below another; NaN if never."""
+    return next((seconds for seconds, mse in curve if error is not None and mse < error), np.nan)
 
 
 def _floors(one: Compared) -> pd.DataFrame:
