@@ -32,7 +32,7 @@ HTML, MARKDOWN = PATHS[7:]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    given = yaml.safe_load((ROOT / "params.yaml").read_text())
+    given = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"model": "conv_vae"}
     given = {name: value for name, value in given.items() if name not in {"folder", "bbbc021"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))
     for folder in (*PATHS[4:7], Path("data")):

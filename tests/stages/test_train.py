@@ -353,7 +353,7 @@ def test_training_stops_at_the_cap_with_its_checkpoint_and_goes_on_when_it_is_ra
 
 
 def test_a_member_that_was_measured_is_not_begun_when_it_would_pass_the_cap(root: Path) -> None:
-    options = {"output_activation": "linear", "max_logvar": 10.0, "batch_norm": False, "dropout": 0.0}
+    options = {"output_activation": "linear", "max_logvar": 10.0, "batch_norm": False, "dropout": 0.0, "refine": 0}
     shape = speeds.Shape(model="conv_vae", options=options, z_dim=4, minibatch=8, size=16, channels=2, threads=2)
     rates = {name: [1.0] for name in ("train", "validate", "epoch", "embed", "score", "floors", "fit", "fit_once")}
     sizes = {"jobs": 1, "workers": 1, "weights_bytes": 1, "latents": 4}
