@@ -36,7 +36,7 @@ def main(
     load: Annotated[float, typer.Option(help="Seconds of load on the page.", min=0)] = 600.0,
     clients: Annotated[int, typer.Option(help="Of the page at once.", min=1)] = 30,
     seed: Annotated[int, typer.Option(help="Of every choice.")] = 2026,
-    longest: Annotated[float, typer.Option(help="Seconds that a command runs at most before a kill.")] = 15.0,
+    longest: Annotated[float, typer.Option(help="Seconds that a command runs at most before a kill.")] = 60.0,
 ) -> None:
     """Kill, fuzz and load this checkout, and compare every byte."""
     with tempfile.TemporaryDirectory(prefix="soak-") as name:

@@ -51,6 +51,7 @@ REPRO = [sys.executable, "-m", "dvc", "repro"]
 _TRANSFER = 4.0  # seconds that a push or a pull of a small run takes, about
 _NOTICED = 5.0  # seconds after which a busy server has dropped what a killed client was sending
 _ALONE = 20  # looks without a worker, after which none is coming up
+_A_PASS = 13  # kills of one run of the pipeline, at most: the next has another engine
 AFTER_KILL = 0.5  # seconds in which what was killed lets go of its files
 
 
@@ -73,7 +74,7 @@ class Killer:
     seed
         Of times, signals and victims. (What a victim is doing then depends on the machine.)
     longest
-        Seconds that it is left to run at most before a kill.
+        Seconds that it is left to run at most before a kill, and 1 at least.
     say
         Is told of every kill.
     """
@@ -117,13 +118,19 @@ class Killer:
                     assert code == 0, f"{' '.join(command)}\n{said[-4000:]}"
                     return said
                 try:
-                    code = process.wait(self.chance.uniform(0, longest or self.longest))
+                    code = process.wait(self._patience(longest))
                 except subprocess.TimeoutExpired:
                     self._kill(process, work(log.read_text()))
                     left -= 1
                     continue
             assert code == 0, f"{' '.join(command)}\n{log.read_text()[-4000:]}"
             return log.read_text()
+
+    def _patience(self, longest: float | None) -> float:
+        """Return seconds until a kill: as often between 1 and 2 as between 30 and 60, or evenly up to `longest`."""
+        if longest:
+            return self.chance.uniform(0, longest)
+        return float(self.longest ** self.chance.random())
 
     def _kill(self, process: "subprocess.Popen[bytes]", work: str) -> None:
         sign = self.chance.choice([signal.SIGKILL, signal.SIGTERM])
@@ -229,7 +236,7 @@ def pipeline(killer: Killer, references: dict[str, Checkout], kills: int) -> Non
     """
     expected = {engine: outputs(checkout) for engine, checkout in references.items()}
     began = killer.tally.kills
-    while (left := began + kills - killer.tally.kills) > 0:
+    while (left := min(began + kills - killer.tally.kills, _A_PASS)) > 0:
         engine = list(references)[killer.tally.passes % len(references)]
         at = references[engine].folder.parents[1] / f"killed-{killer.tally.passes}"
         checkout = small(at, engine)
