@@ -320,7 +320,7 @@ def queue(killer: Killer, checkout: Checkout, kills: int) -> None:
     for number in range(kills + 1):
         checkout.start_queue(2)
         if number < kills:
-            time.sleep(killer.chance.uniform(3, killer.longest))
+            time.sleep(killer.chance.uniform(3, 15))
             killer.everything(checkout.folder)
         _await_queue(checkout)
         for z_dim, name in names.items():
