@@ -426,7 +426,7 @@ def test_training_takes_about_what_was_predicted(
 
     def ran(epochs: int) -> float:
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
-        values["z_dim"] = 16
+        values |= {"z_dim": 16, "model": "conv_vae"}
         values["train"] |= {"epochs": epochs, "patience": 0, "pictures": 1}
         Path("params.yaml").write_text(yaml.safe_dump(values))
         inputs = ("crops", "crops.parquet", "splits.csv", "synthesize.json")
@@ -454,6 +454,7 @@ def test_a_plan_is_measured_for_real_and_its_speeds_can_be_brought_elsewhere(
     for name in ("dvc.yaml", "pipelines"):
         Path(name).symlink_to(ROOT / name)
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values |= {"model": "conv_vae"}
     values["segment"]["engine"] = "native"
     values["synthesize"]["size"] = 96
     values["validate"]["fields"] = 1
