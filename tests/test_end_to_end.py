@@ -79,7 +79,7 @@ def test_the_package_embeds_the_crops_as_the_stage_does_without_the_data(tiny: C
 def test_the_report_is_one_file_that_names_what_was_run(tiny: Checkout) -> None:
     page = (tiny.folder / "reports" / "report.html").read_text()
     assert "synthetic" in page
-    assert "conv_vae" in page
+    assert "canonical_vae" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert (tiny.folder / "reports" / "report.md").stat().st_size > 1000
 
@@ -105,7 +105,7 @@ def test_an_experiment_trains_again_and_is_compared(tiny: Checkout) -> None:
 def test_every_tracker_holds_the_numbers_of_the_history(tiny: Checkout) -> None:
     """Read back through both APIs, and compared without a tolerance."""
     history = pd.read_csv(tiny.folder / "reports" / "curves" / "history.csv").set_index("epoch")
-    (run,) = _runs(tiny, "conv_vae z8")
+    (run,) = _runs(tiny, "canonical_vae z8")
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tiny.folder}/mlflow.db")
     for column in history:
         name = re.sub("^(train|validation)_", r"\1/", str(column))
@@ -162,7 +162,7 @@ def test_a_grid_with_a_refused_member_runs_two_at_a_time_and_is_compared(tiny: C
         assert run.info.status == "FINISHED"
         assert run.data.tags["dvc_exp_name"] == name
         assert run.data.tags["mlflow.source.git.commit"] == tiny.run("git", "rev-parse", "HEAD").stdout.strip()
-        assert run.data.tags["data"] == _runs(tiny, "conv_vae z8")[0].data.tags["data"]
+        assert run.data.tags["data"] == _runs(tiny, "canonical_vae z8")[0].data.tags["data"]
         assert float(run.data.params["z_dim"]) == table.loc[name, "z_dim"]
     # One decoding served them all.
     assert list(decoded.parent.glob("*.npy")) == [decoded]

@@ -23,7 +23,7 @@ BIN = Path(sys.executable).parent
 TINY = {
     "z_dim": 4,
     "train": {"epochs": 1, "pictures": 2, "patience": 0},
-    "canonical_vae": {"copies": 600, "components": 100},
+    "model": "conv_vae",
 }
 EPOCHS = 60
 OUTPUTS = ["data/crops", "data/crops.parquet", "data/splits.csv"]
