@@ -55,6 +55,7 @@ def test_all_is_well(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(found) == [
         "claims",
         "lock",
+        "transfers",
         "git",
         "files",
         "queue",
@@ -73,7 +74,7 @@ def test_without_a_terminal_each_check_is_a_line(here: Path, s3: Server, capsys:
     with pytest.raises(typer.Exit):
         doctor.run()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert lines[-1].startswith("fail  bucket       nothing answers at")
 
 

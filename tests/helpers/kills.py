@@ -289,7 +289,7 @@ def bucket(killer: Killer, checkout: Checkout, server: Server, kills: int) -> No
     def settled() -> str:
         """Wait until the server has noticed who is gone: it lists what is being sent, which S3 does not."""
         time.sleep(_NOTICED)
-        return ""
+        return mend(checkout)
 
     environment = checkout.environment | server.environment
     dvc = [sys.executable, "-m", "dvc"]

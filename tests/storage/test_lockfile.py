@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -161,3 +162,53 @@ def test_a_whole_list_of_who_uses_which_file_stays(lock: Path) -> None:
     listed.write_text('{"read": {"data/crops": [{"pid": 1, "cmd": "dvc repro"}]}, "write": {}}')
     assert lockfile.claims().verdict == "ok"
     assert listed.exists()
+
+
+CUT = """
+import sys
+from dvc.repo import Repo
+from dvc_data.index import collect
+
+whole, seen = collect._collect_from_index, []
+
+def some(*given, **more):
+    if seen:
+        sys.exit(3)  # where the kill comes
+    seen.append(1)
+    whole(*given, **more)
+
+collect._collect_from_index = some
+getattr(Repo("."), sys.argv[1])()
+"""
+
+
+@pytest.mark.parametrize("verb", ["push", "fetch"])
+def test_what_a_transfer_cut_short_had_listed_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """DVC believes a list that a kill cut short: it says that all is there, until the list is forgotten."""
+    root = tmp_path / "root"
+    root.mkdir()
+    monkeypatch.chdir(root)
+
+    def dvc(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True, text=True
+        ).stdout
+
+    subprocess.run(["git", "init", "-q"], check=True)
+    dvc("init", "-q")
+    dvc("config", "--local", "core.site_cache_dir", str(tmp_path / "site"))
+    dvc("remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
+    for name in ("a", "b", "c"):
+        (root / name).write_text(name)
+    dvc("add", "-q", "a", "b", "c")
+    if verb == "fetch":
+        dvc("push", "-q")
+        shutil.rmtree(root / ".dvc/cache/files")
+    assert lockfile.transfers().says == "no push or pull was cut short"
+    assert subprocess.run([sys.executable, "-c", CUT, verb], check=False, capture_output=True).returncode == 3
+    assert lockfile.transfers(mend=False).verdict == "warn"
+    assert lockfile.transfers().verdict == "ok"
+    assert "3 files" in dvc(verb)
+    assert lockfile.transfers().says == "no push or pull was cut short"

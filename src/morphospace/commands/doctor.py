@@ -83,6 +83,7 @@ def _lock(write: bool) -> Iterator[Check]:
     """Look at what every command of DVC reads first."""
     yield from _tried("claims", lambda: iter([lockfile.claims(mend=write)]))
     yield from _tried("lock", lambda: iter([lockfile.check(mend=write)]))
+    yield from _tried("transfers", lambda: iter([lockfile.transfers(mend=write)]))
 
 
 def _tried(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:

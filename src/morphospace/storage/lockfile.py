@@ -1,6 +1,7 @@
-"""``dvc.lock``, and DVC's list of who uses which file, after a kill.
+"""``dvc.lock``, and DVC's lists of who uses which file and of what is to be transferred, after a kill.
 
-DVC writes both in place, so that a kill at that moment leaves them empty or torn.
+DVC writes the first two in place, so that a kill at that moment leaves them empty or torn. The third it fills output by
+output and then believes: a push or a pull after one that was killed early transfers a part, and says that it was all.
 """
 
 import json
@@ -61,6 +62,29 @@ def claims(root: Path = Path(), mend: bool = True) -> Check:
         if _torn(listed):  # and not merely being written when it was looked at
             listed.unlink()
     return Check("claims", "warn", f"{said}; it is removed, and DVC makes it anew")
+
+
+def transfers(root: Path = Path(), mend: bool = True) -> Check:
+    """Forget what DVC noted of pushes and pulls that did not end, so that the next one lists all there is.
+
+    One that ended having transferred something leaves no note; a whole note costs only the time to make it again.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(str(root))
+    except DvcException:
+        return Check("transfers", "ok", "there is no DVC here, and no transfer")
+    with repo:
+        if not any(key[0] in ("push", "fetch") for key in repo.data_index.ls((), detail=False)):
+            return Check("transfers", "ok", "no push or pull was cut short")
+        said = "a push or a pull may have been cut short, and DVC would believe its list"
+        if not mend:
+            return Check("transfers", "warn", f"{said}; `morphospace doctor --lock` makes DVC list all there is")
+        with _alone(root, "lock", said):
+            repo.drop_data_index()
+    return Check("transfers", "ok", "what DVC noted of earlier pushes and pulls is forgotten: it lists all there is")
 
 
 def _torn(listed: Path) -> bool:
