@@ -41,7 +41,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("train.learning_rate={low: 1e-4, high: 2}", "train.learning_rate is 2.0, should be less than or equal to 1"),
         ("train.learning_rate={low: 1e-4}", "train.learning_rate: Field required"),
         ("train.learning_rate={lo: 1, high: 2}", "train.learning_rate: "),
-        ("conv_vae.batch_norm={low: 0, high: 1}", "conv_vae.batch_norm is False, no number: give a list of choices"),
+        ("train.channel_mode={low: 0, high: 1}", "train.channel_mode is 'joint', no number: give a list of choices"),
         ("conv_vae.dropout", r"--space 'conv_vae.dropout' is not KEY=\[1, 2\]"),
         ("z_dim=[1, 2", r"--space 'z_dim=\[1, 2' is not KEY"),
     ],
