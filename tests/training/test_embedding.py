@@ -1,8 +1,10 @@
 """A model folder is loaded when its two files fit each other, and refused with the reason otherwise."""
 
 import json
+import os
 import resource
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -227,22 +229,46 @@ def test_missing_weights_are_named(folder: Path) -> None:
         embedding.load_model(folder)
 
 
-def test_no_bit_depends_on_how_many_processors_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["conv_vae", "canonical_vae"])
+def test_no_bit_depends_on_how_many_processors_there_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At this size a product of matrices in two threads sums in another order than in one."""
-    import torch
-
-    from morphospace.models import _build, conv_vae
+    from morphospace.models import _build
 
     torch.manual_seed(0)
-    model = _build.build("conv_vae", 3, 64, 75, conv_vae.Options().model_dump())
-    tiles = np.random.default_rng(0).integers(0, 255, (40, 3, 64, 64), dtype=np.uint8)
+    model = _build.build(name, 3, 64, 75, registry.load("models", name).Options().model_dump())
+    tiles = np.random.default_rng(0).integers(0, 255, (64, 3, 64, 64), dtype=np.uint8)
     found = []
     for jobs, threads in ((1, 1), (2, 2), (3, 3)):
         monkeypatch.setenv("MORPHOSPACE_JOBS", str(jobs))
         torch.set_num_threads(threads)
         mean, logvar = embedding.encode(model, tiles, 16)
-        found.append((mean, logvar, embedding.reconstruct(model, tiles, 16), embedding.decode(model, mean)))
+        drawn = embedding.predict(model, tiles, 16, 255.0, np.random.default_rng(0))
+        found.append((mean, logvar, embedding.reconstruct(model, tiles, 16), drawn, embedding.decode(model, mean)))
         assert torch.get_num_threads() == threads
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+SUMS = """
+import hashlib, os
+import numpy as np, torch
+from morphospace.models import canonical_vae
+from morphospace.training import embedding
+
+torch.manual_seed(0)
+model = canonical_vae.build(3, 64, 75)
+tiles = np.random.default_rng(0).integers(0, 255, (64, 3, 64, 64), dtype=np.uint8)
+for jobs in ("1", "2", "3"):
+    os.environ["MORPHOSPACE_JOBS"] = jobs
+    drawn = embedding.predict(model, tiles, 16, 255.0, np.random.default_rng(0))
+    print(hashlib.sha256(drawn.tobytes()).hexdigest())
+"""
+
+
+def test_new_threads_of_a_process_that_may_use_several_use_one_each() -> None:
+    """What a thread of a pool starts with comes from the environment, not from what torch was told before."""
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    out = subprocess.run([sys.executable, "-c", SUMS], env=environment, check=True, capture_output=True, text=True)
+    first, *others = out.stdout.split()
+    assert others == [first, first]

@@ -273,7 +273,8 @@ def _shared(model: Model, todo: Sequence[Tensor], of: Callable[[Tensor], T]) -> 
     with _one_thread():
         if workers < 2:
             return [one(given) for given in todo]
-        with ThreadPoolExecutor(workers) as pool:
+        # A new thread has a number of its own, until torch happens to set it.
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(one, todo))
 
 
