@@ -228,6 +228,12 @@ def test_channels_one_by_one_have_each_their_own_view(tmp_path: Path) -> None:
     mean, logvar = embedding.encode(model, _cells()[:6], 4)
     assert mean.shape == (6, 10)
     assert logvar is not None
+    x = torch.from_numpy(_cells()[:6]).float() / 255
+    with torch.no_grad():
+        alone = model.decode(model.encode(x).mean)
+        assert not torch.equal(model.reconstruct(x), alone)
+        model.refinements = 0
+        assert torch.equal(model.reconstruct(x), alone)
     with pytest.raises(TrainingError, match="consistency"):
         fitting.fit(
             _build.build("canonical_vae", 2, SIZE, 10, OPTIONS, "folded", 0.5),

@@ -59,6 +59,8 @@ class Folded(Model):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the tiles as the model of one channel draws each of them."""
+        if self.decodes:
+            return super().reconstruct(x)
         return self._stack(self.inner.reconstruct(_expand(x)))
 
     def forward(self, x: Tensor) -> Output:
