@@ -211,9 +211,11 @@ def stage_of(said: str) -> str:
     return found[-1].split("'")[1] if found else "between stages"
 
 
-def mend(checkout: Checkout) -> str:
-    """Do what `make repro` does before it runs; return what there was to mend."""
-    said = checkout.run("env", "PYTHONPATH=src", sys.executable, "-m", "morphospace", "doctor", "--lock").stdout
+def mend(checkout: Checkout, folder: Path | None = None) -> str:
+    """Do what `make repro` does before it runs, in a checkout or a clone of it; return what there was to mend."""
+    doctor = [sys.executable, "-m", "morphospace", "doctor", "--lock"]
+    path = str((folder or checkout.folder) / "src")
+    said = checkout.run("env", "-C", str(folder or checkout.folder), f"PYTHONPATH={path}", *doctor).stdout
     return "dvc.lock" if said.strip() else ""
 
 
@@ -286,19 +288,20 @@ def commands(killer: Killer, checkout: Checkout, kills: int) -> None:
 def bucket(killer: Killer, checkout: Checkout, server: Server, kills: int) -> None:
     """Push and pull, both killed; a fresh clone then has every byte."""
 
-    def settled() -> str:
+    def settled(folder: Path) -> str:
         """Wait until the server has noticed who is gone: it lists what is being sent, which S3 does not."""
         time.sleep(_NOTICED)
-        return mend(checkout)
+        return mend(checkout, folder)
 
     environment = checkout.environment | server.environment
     dvc = [sys.executable, "-m", "dvc"]
-    killer.run([*dvc, "push"], checkout.folder, environment, kills - kills // 2, lambda _: "push", settled, _TRANSFER)
+    at = checkout.folder
+    killer.run([*dvc, "push"], at, environment, kills - kills // 2, lambda _: "push", lambda: settled(at), _TRANSFER)
     clone = checkout.folder.parent / "clone"
     checkout.run("git", "clone", "-q", str(checkout.folder), str(clone))
     site = f"[core]\n    site_cache_dir = {clone.parent}/clone-site\n"
     (clone / ".dvc/config.local").write_text(site)
-    killer.run([*dvc, "pull"], clone, environment, kills // 2, lambda _: "pull", settled, _TRANSFER)
+    killer.run([*dvc, "pull"], clone, environment, kills // 2, lambda _: "pull", lambda: settled(clone), _TRANSFER)
     for path in (p for p in (checkout.folder / "data").rglob("*") if p.is_file()):
         other = clone / path.relative_to(checkout.folder)
         assert other.read_bytes() == path.read_bytes(), other

@@ -209,6 +209,8 @@ def test_what_a_transfer_cut_short_had_listed_is_forgotten(
     assert lockfile.transfers().says == "no push or pull was cut short"
     assert subprocess.run([sys.executable, "-c", CUT, verb], check=False, capture_output=True).returncode == 3
     assert lockfile.transfers(mend=False).verdict == "warn"
+    with lockfile._alone(root, "lock", "it"):  # as a push has it while it runs
+        assert lockfile.transfers().says == "a DVC command is at work, and may be transferring"
     assert lockfile.transfers().verdict == "ok"
     assert "3 files" in dvc(verb)
     assert lockfile.transfers().says == "no push or pull was cut short"
