@@ -20,7 +20,7 @@ repro: env  ## Run the whole pipeline on the data set named in params.yaml, and 
 	@python -m morphospace doctor --lock
 	@morphospace doctor --files >/dev/null || { morphospace doctor --files; exit 1; }
 	@dvc repro
-	@head -1 reports/report.md | tr -d "#\\\\"
+	@sed 's/^# //; s/\\//g; q' reports/report.md
 	@echo "Report: $(CURDIR)/reports/report.html (and reports/report.md)"
 
 test:  ## Run all tests, style and types
