@@ -143,11 +143,7 @@ def summary(scores: pd.DataFrame, model: str, k: int, pca_cells: int) -> dict[st
 
     found: dict[str, float | int | str] = {"verdict": "", "reconstructs": bool((scores["method"] == MODEL).any())}
     for metric in ("S", "skill_mae", "skill_pca"):
-        found |= {
-            metric: at(metric),
-            f"{metric}_low": at(metric, column="low"),
-            f"{metric}_high": at(metric, column="high"),
-        }
+        found |= {f"{metric}{end}": at(metric, column=column) for end, column in _INTERVAL.items()}
     found |= {f"{metric}_encoder": at(metric, ENCODER) for metric in ("S", "mse")}
     found |= {f"skill_pca_encoder{end}": at("skill_pca", ENCODER, column=c) for end, c in _INTERVAL.items()}
     found["refines"] = bool((scores["method"] == ENCODER).any())

@@ -12,6 +12,7 @@ from morphospace.errors import TrainingError
 from morphospace.models import _refine
 from morphospace.options import Options
 
+STEP_VARIANCE = 1 / (12 * 255**2)  # of rounding a pixel to 8 bits: none is known better
 MaxLogvar = Annotated[float, Field(gt=0, le=40)]
 
 

@@ -20,13 +20,12 @@ from torch.nn import functional
 
 from morphospace.errors import TrainingError
 from morphospace.models import _views, _warp
-from morphospace.models._base import VAE, Group, Latent, Output, Shown, sample
+from morphospace.models._base import STEP_VARIANCE, VAE, Group, Latent, Output, Shown, sample
 from morphospace.models._refine import DAMPING, EASIER, HARDER
 from morphospace.options import Options as BaseOptions
 from morphospace.options import tiles_an_epoch
 
 VIEW_SPREAD = math.sqrt((_views.VIEWS**2 - 1) / 12)  # standard deviation of a number drawn from 0 to 7
-STEP_VARIANCE = 1 / (12 * 255**2)  # of rounding to 8 bits: no pixel is known better
 _MIDDLE = (_views.VIEWS - 1) / 2
 _SURE = -6.0  # log-variance of a view's number: a sample of it is rounded to the same view
 _START = 0.05  # factor on what the network adds to PCA at first
@@ -140,7 +139,7 @@ class CanonicalVAE(VAE):
 
     def copies(self, images: int) -> int:
         """Return how many tiles an epoch has, warped ones among them: each image equally often."""
-        return tiles_an_epoch(images, self.options.model_dump())
+        return tiles_an_epoch(images, {"copies": self.options.copies})
 
     @torch.no_grad()
     def prepare(self, shown: Shown) -> None:
@@ -157,9 +156,8 @@ class CanonicalVAE(VAE):
         for mine, theirs in zip((self.partner, self.transposed, self.rows, self.columns), basis[2:6], strict=True):
             mine[:count] = theirs
         self.dipole.copy_(basis.dipole)
-        made = self._warped(
-            shown, times, seed
-        )  # again, for their coefficients take ten times the memory of their codes
+        # Made again, for their coefficients take ten times the memory of their codes.
+        made = self._warped(shown, times, seed)
         found = [_views.canonical(self._codes(coefficients), self.basis) for coefficients in made]
         self._copies = _views.Canonical(torch.cat([f.codes for f in found]), torch.cat([f.view for f in found]))
         energy = 0.0

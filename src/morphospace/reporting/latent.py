@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from morphospace.reporting.figures import COLOURS, grid, new
-from morphospace.reporting.similarity import Row, gallery
 
 Floats = NDArray[np.floating[Any]]
 SHOWN = 20  # dimensions in the histogram (000-37)
@@ -105,9 +104,9 @@ def generated(normal: NDArray[Any], fitted: NDArray[Any], names: Sequence[str] =
     names
         Of the channels.
     """
-    rows = [Row("N(0, I)", part) for part in np.split(normal, 2)]
-    rows += [Row("like training\ncells", part) for part in np.split(fitted, 2)]
-    return gallery(rows, "Cells that nobody saw, decoded from random latent points", names=names)
+    rows = [list(part) for part in (*np.split(normal, 2), *np.split(fitted, 2))]
+    labels = ["N(0, I)"] * 2 + ["like training\ncells"] * 2
+    return grid(rows, labels, "Cells that nobody saw, decoded from random latent points", 1.1, names)
 
 
 def walks(

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from morphospace.models._base import STEP_VARIANCE
+
 Likelihood = Literal["gaussian", "gaussian_learned", "bernoulli", "l1", "ssim"]
 _WINDOW = 7  # px, of SSIM
 _SSIM_SHARE = 0.84  # of SSIM beside L1 (Zhao et al. 2017)
-_STEP_VARIANCE = 1 / (12 * 255**2)  # of rounding to 8 bits: no pixel is known better
 
 
 def distortion(
@@ -40,7 +41,7 @@ def distortion(
         absolute, unlike = (target - drawn).abs(), 1 - ssim(target, drawn)
         return _mean(_SSIM_SHARE * unlike + (1 - _SSIM_SHARE) * absolute, weight)
     squared = _mean((target - drawn).square(), weight)
-    return squared if likelihood == "gaussian" else squared.clamp_min(_STEP_VARIANCE).log()
+    return squared if likelihood == "gaussian" else squared.clamp_min(STEP_VARIANCE).log()
 
 
 def foreground(target: Tensor, background: float) -> Tensor | None:

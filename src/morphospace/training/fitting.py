@@ -158,7 +158,6 @@ def _refuse_ignored(settings: Settings) -> None:
 def _resume(task: Training, found: checkpoint.Checkpoint) -> None:
     """Put a task into the state of a checkpoint and replay its history."""
     task.model.load_state_dict(found.model)
-    task.found = found.model
     task.rows, task.best, task.optimizer_state = list(found.history), found.best, found.optimizer
     task.first = len(found.history)
     task.allowance.resume(found.history[-1].extras)

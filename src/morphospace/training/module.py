@@ -62,7 +62,6 @@ class Training(lightning.LightningModule):
         self.best: dict[str, Tensor] = {}
         self.optimizer_state: dict[str, Tensor] = {}
         self.first = 0
-        self.found: dict[str, Tensor] = {}
         self.train_seconds = 0.0
         self.images = 0
         self.allowance = Allowance(settings.budget)
@@ -100,15 +99,17 @@ class Training(lightning.LightningModule):
 
         A model that remembers makes the same copies again when a training goes on, before its weights return.
         """
-        if not self.first or self.model.remembers:
-            torch.manual_seed(epoch_seed(self.settings.seed, 0, "prepare"))
-            if self.model.remembers:
-                _log.info("learning from %s copies of the tiles, made first", f"{self.model.copies(len(self.shown)):,}")
-            self.allowance.start()
-            self.model.prepare(Shown(self._tiles, self._views()))
-            self.allowance.stop()
-        if self.found:
-            self.model.load_state_dict(self.found)
+        if self.first and not self.model.remembers:
+            return
+        reached = {k: checkpoint.plain(v) for k, v in self.model.state_dict().items()} if self.first else {}
+        torch.manual_seed(epoch_seed(self.settings.seed, 0, "prepare"))
+        if self.model.remembers:
+            _log.info("learning from %s copies of the tiles, made first", f"{self.model.copies(len(self.shown)):,}")
+        self.allowance.start()
+        self.model.prepare(Shown(self._tiles, self._views()))
+        self.allowance.stop()
+        if reached:
+            self.model.load_state_dict(reached)
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch's noise and set its learning rate."""
