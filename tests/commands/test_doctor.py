@@ -125,6 +125,8 @@ def test_mistakes_in_the_files_fail_beside_the_other_checks(here: Path, capsys: 
     assert found["git"][0] == "warn"
     assert found["engine"][0] == found["disk"][0] == found["remote"][0] == "fail"
     assert found["torch"][0] == "ok"
+    assert found["transfers"][0] == "fail"
+    assert "extra keys not allowed @ data['cor']" in found["transfers"][1]
 
 
 def test_a_missing_cellprofiler_fails_only_when_it_is_chosen(

@@ -69,14 +69,21 @@ def transfers(root: Path = Path(), mend: bool = True) -> Check:
 
     One that ended having transferred something leaves no note; a whole note costs only the time to make it again. While
     a DVC command is at work the note is its own.
+
+    Raises
+    ------
+    StorageError
+        When DVC cannot open the repository, with what it says.
     """
-    from dvc.exceptions import NotDvcRepoError
+    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
 
     try:
         repo = Repo(str(root))
     except NotDvcRepoError:
         return Check("transfers", "ok", "there is no DVC here, and no transfer")
+    except DvcException as error:
+        raise StorageError(f"DVC cannot open this repository: {error}") from None
     with repo:
         if not any(key[0] in ("push", "fetch") for key in repo.data_index.ls((), detail=False)):
             return Check("transfers", "ok", "no push or pull was cut short")
