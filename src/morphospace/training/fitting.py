@@ -150,8 +150,8 @@ def _refuse_ignored(settings: Settings) -> None:
     }
     if wrong := [name for name, set_ in ignored.items() if set_]:
         raise TrainingError(
-            f"this model learns from copies of the tiles that it makes itself, by a likelihood of its own: {wrong[0]} "
-            "would change nothing; set it back to its default, or choose another model"
+            f"{wrong[0]} would change nothing: this model learns from copies of the tiles that it makes itself, by a "
+            "likelihood of its own; set it back to its default, or choose another model"
         )
 
 

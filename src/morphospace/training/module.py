@@ -104,7 +104,7 @@ class Training(lightning.LightningModule):
         reached = {k: checkpoint.plain(v) for k, v in self.model.state_dict().items()} if self.first else {}
         torch.manual_seed(epoch_seed(self.settings.seed, 0, "prepare"))
         if self.model.remembers:
-            _log.info("learning from %s copies of the tiles, made first", f"{self.model.copies(len(self.shown)):,}")
+            _log.info("making %s copies of the training tiles to learn from", f"{self.model.copies(len(self.shown)):,}")
         self.allowance.start()
         self.model.prepare(Shown(self._tiles, self._views()))
         self.allowance.stop()
