@@ -107,6 +107,14 @@ def test_the_plot_is_drawn_with_any_models_and_without_any(tmp_path: Any) -> Non
         assert (tmp_path / f"{name}.png").stat().st_size > 2000
 
 
+def test_the_plot_shows_the_skill_of_each_latent_size_beside_s() -> None:
+    """Only experiments that were scored are drawn: 75, 150 and 300 of those shown."""
+    similar, skill = comparison.plot(comparison.table(SHOWN)).axes
+    heights = {axis: [float(y) for y in axis.lines[0].get_ydata()] for axis in (similar, skill)}
+    assert heights == {similar: [0.90, 0.91, 0.92], skill: [-0.2, -0.2, -0.2]}
+    assert [t.get_text() for t in skill.get_xticklabels()] == ["75", "150", "300"]
+
+
 def test_a_latent_that_is_wider_than_z_dim_stands_at_its_width() -> None:
     wide = entry("a" * 40, "map", 75, 0.9, model="cae")
     wide["data"]["metrics"]["reports/metrics/latent.json"] = {"data": {"z_dim": 512}}

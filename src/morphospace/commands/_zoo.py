@@ -220,8 +220,8 @@ def _pictures(one: Compared, rows: pd.DataFrame, floors: pd.DataFrame, folder: P
         gallery = drawing.gallery(one.references.arrays["originals"], drawn)
         made.append(("gallery", gallery, "The same cells", "Drawn at random."))
     if lines and None not in errors.values():
-        said = "A model below the lines would win over PCA on validation cells; epochs end at a tenth of the budget."
-        made.append(("curve", drawing.curves(lines, errors), "Validation error while training", said))
+        said = "A model above the lines draws validation cells better than PCA; epochs end at a tenth of the budget."
+        made.append(("curve", drawing.curves(lines, errors), "Skill while training", said))
     found = []
     for name, figure, title, caption in made:
         path = folder / f"{one.cells.name}_{name}.png"

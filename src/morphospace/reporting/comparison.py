@@ -219,41 +219,43 @@ def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def plot(found: pd.DataFrame) -> Figure:
-    """Return a figure of S with its interval, of PCA-k and of the best trivial floor, against the latent size."""
-    figure = figures.new(6.4, 4.2)
-    axis = figure.subplots()
+    """Return a figure against the latent size: S beside PCA-k and the best trivial floor, and the skill over PCA-k."""
+    figure = figures.new(9.6, 4.2)
     scored = found[found["S"].notna() & found["z_dim"].notna()]
     if scored.empty:
+        axis = figure.subplots()
         axis.text(0.5, 0.5, "no experiment was scored", ha="center", va="center", transform=axis.transAxes)
         axis.set_axis_off()
         return figure
+    similar, skill = figure.subplots(1, 2)
     groups = scored.groupby(["dataset", "model"], sort=True, dropna=False)
     for i, ((dataset, model), group) in enumerate(groups):
         name = str(model) if scored["dataset"].nunique() <= 1 else f"{model}, {dataset}"
-        _series(axis, group.sort_values("z_dim", kind="stable"), name, i, len(groups))
+        shift = 1 + 0.03 * (i - (len(groups) - 1) / 2)
+        colour = figures.COLOURS[(3 * i) % len(figures.COLOURS)]
+        _series((similar, skill), group.sort_values("z_dim", kind="stable"), _label(name), shift, colour)
     sizes = sorted(int(z) for z in scored["z_dim"].unique())
-    axis.set_xscale("log")
-    axis.set_xticks(sizes, [str(z) for z in sizes])
-    axis.minorticks_off()
-    axis.set_xlim(sizes[0] / 1.35, sizes[-1] * 1.35)
-    axis.set_xlabel("latent size z_dim (logarithmic)")
-    axis.set_ylabel("S on test cells (does not start at 0)")
-    axis.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3)
+    for axis in (similar, skill):
+        axis.set_xscale("log")
+        axis.set_xticks(sizes, [str(z) for z in sizes])
+        axis.minorticks_off()
+        axis.set_xlim(sizes[0] / 1.35, sizes[-1] * 1.35)
+        axis.set_xlabel("latent size z_dim = k (logarithmic)")
+        axis.grid(axis="y", alpha=0.3)
+    similar.set_ylabel("S on test cells (does not start at 0)")
+    skill.axhline(0, color="black", linewidth=1)
+    skill.set_ylabel("skill over PCA-k on test cells; 0 is PCA")
+    figure.legend(*similar.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
-def _series(axis: Any, group: pd.DataFrame, name: str, place: int, count: int) -> None:
+def _series(axes: tuple[Any, Any], group: pd.DataFrame, label: str, shift: float, colour: str) -> None:
     """Draw one model: its points with intervals, PCA as a dashed line, the best trivial floor as a dotted one."""
-    shift = 1 + 0.03 * (place - (count - 1) / 2)
-    x = group["z_dim"].to_numpy(dtype=float) * shift
-    value = group["S"].to_numpy(dtype=float)
-    below = np.nan_to_num(value - group["S_low"].to_numpy(dtype=float)).clip(min=0)
-    above = np.nan_to_num(group["S_high"].to_numpy(dtype=float) - value).clip(min=0)
-    colour = figures.COLOURS[(3 * place) % len(figures.COLOURS)]
-    label = _label(name)
-    axis.errorbar(x, value, yerr=[below, above], fmt="o", color=colour, capsize=3, label=label)
-    pca = group.drop_duplicates("z_dim")
+    for axis, score in zip(axes, ("S", "skill_pca"), strict=True):
+        value, low, high = (group[c].to_numpy(dtype=float) for c in (score, f"{score}_low", f"{score}_high"))
+        ends = [np.nan_to_num(value - low).clip(min=0), np.nan_to_num(high - value).clip(min=0)]
+        axis.errorbar(group["z_dim"] * shift, value, yerr=ends, fmt="o", color=colour, capsize=3, label=label)
+    axis, pca = axes[0], group.drop_duplicates("z_dim")
     axis.plot(pca["z_dim"] * shift, pca["S_pca"], "s--", color=colour, markerfacecolor="white", label=f"PCA-k, {label}")
     best = pca[_FLOORS].max(axis=1)
     axis.plot(pca["z_dim"] * shift, best, "^:", color=figures.COLOURS[6], label=f"best trivial floor, {label}")

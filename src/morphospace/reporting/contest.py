@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from morphospace.reporting.figures import COLOURS, grid, new
@@ -126,18 +128,27 @@ def skill(rows: pd.DataFrame) -> Figure:
     axis.axvline(0, color="black", linewidth=1)
     axis.set_yticks(range(len(found)), [_name(row) for row in found.to_dict("records")])
     label = f"skill over PCA-{_k(rows)}: 1 − MSE / MSE of PCA, cells of held-out groups"
-    if (found["skill_low"] < -1).any():  # a poor model has no lowest skill, and would press the others together
-        axis.set_xscale("symlog", linthresh=_LINEAR, linscale=1.5)
-        low, high = axis.get_xlim()
-        axis.set_xticks([t for t in _TICKS if low <= t <= high], minor=False)
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.minorticks_off()
-        label += f"\n(logarithmic below −{_LINEAR:g})"
+    if (found["skill_low"] < -1).any():
+        label += _logarithmic(axis, axis.xaxis)
     axis.set_xlabel(label)
     for colour, label in ((_WIN, "better than PCA"), (_TIE, "cannot be told apart"), (_LOSE, "worse")):
         axis.plot([], [], "o-", color=colour, markersize=5, label=label)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
+
+
+def _logarithmic(axis: Axes, of: Axis) -> str:
+    """Let skills be logarithmic where they are low; return what the label of the axis says of it.
+
+    A poor model has no lowest skill, and would press the others together.
+    """
+    scale, limits = (axis.set_xscale, axis.get_xlim) if of is axis.xaxis else (axis.set_yscale, axis.get_ylim)
+    scale("symlog", linthresh=_LINEAR, linscale=1.5)
+    low, high = limits()
+    of.set_ticks([t for t in _TICKS if low <= t <= high])
+    of.set_major_formatter(StrMethodFormatter("{x:g}"))
+    of.set_minor_locator(NullLocator())
+    return f"\n(logarithmic below −{_LINEAR:g})"
 
 
 def classes(rows: pd.DataFrame, floors: pd.DataFrame) -> Figure:
@@ -163,29 +174,32 @@ def classes(rows: pd.DataFrame, floors: pd.DataFrame) -> Figure:
 
 
 def curves(lines: Mapping[str, Sequence[Sequence[float]]], references: Mapping[str, float]) -> Figure:
-    """Return the validation error of every model against the processor seconds it had, PCA's as lines across.
+    """Return the skill over PCA on validation cells of every model against the processor seconds it had.
 
     Parameters
     ----------
     lines
         Pairs of seconds and mean squared error of each model, an epoch each.
     references
-        Mean squared error by name.
+        Mean squared error by name, that of PCA first: the skill is over it, and each is a line across.
     """
     figure = new(7.4, 0.16 * max(0, len(lines) - 12) + 4.2)
     axis = figure.subplots()
     markers, strokes = ["o", "s", "^", "D"], ["-", "--", ":", "-."]
+    base = next(iter(references.values()))
+    lowest = 0.0
     for n, (name, points) in enumerate(lines.items()):
         seconds, errors = np.asarray(points, dtype=float).T
-        lap = n // 6
+        lap, skills = n // 6, 1 - errors / base
+        lowest = min(lowest, float(skills.min()))
         look: dict[str, Any] = {"color": COLOURS[n % 6], "linestyle": strokes[lap % 4], "marker": markers[lap % 4]}
-        axis.plot(seconds, errors, markersize=3, linewidth=1.2, label=name, **look)
+        axis.plot(seconds, skills, markersize=3, linewidth=1.2, label=name, **look)
     for (name, error), stroke in zip(references.items(), ("-", "--"), strict=False):
-        axis.axhline(error, color="black", linewidth=1.2, linestyle=stroke, label=name)
-    axis.set(yscale="log", xlabel="processor seconds of training steps", ylabel="MSE of validation cells (log scale)")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.axhline(1 - error / base, color="black", linewidth=1.2, linestyle=stroke, label=name)
+    label = f"skill over {next(iter(references))}, validation cells"
+    if lowest < -1:
+        label += _logarithmic(axis, axis.yaxis)
+    axis.set(xlabel="processor seconds of training steps", ylabel=label)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
