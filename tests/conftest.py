@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from morphospace.storage.server import Server
+from morphospace.apps.cloud.server import Server
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, which share the processors out
     os.environ.setdefault("OMP_NUM_THREADS", "1")

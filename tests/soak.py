@@ -24,7 +24,7 @@ import kills as killing
 from checkout import Checkout
 from load import load as asked
 
-from morphospace.storage.server import Server
+from morphospace.apps.cloud.server import Server
 
 ENGINES = ("native", "cellprofiler")
 ADDRESS_SPACE = 12 * 2**30  # bytes; what a damaged header makes somebody allocate shows at once

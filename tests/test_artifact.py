@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from morphospace.apps.cloud.server import Server
 from morphospace.stages.package import NAME
-from morphospace.storage.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUTS = ("data/models", "data/package")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from morphospace.storage.server import Server
+from morphospace.apps.cloud.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 # A stage that writes a folder of files; the large ones take long enough to upload that a kill finds some under way.

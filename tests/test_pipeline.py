@@ -1,6 +1,7 @@
 """dvc.yaml, the code and the layers agree."""
 
 import ast
+import importlib
 import inspect
 import re
 import shutil
@@ -34,19 +35,14 @@ PLUMBING |= {
     "seals",
 }  # of a search, and of machines: neither decides a result
 PLUMBING |= {"reasons", "words"}
-# May import what is to the right of it, and its own kind.
-LAYERS = {
-    "edge": {"params", "registry", "library", "bottom"},
-    "params": {"registry", "bottom"},
-    "library": {"bottom"},
-    "registry": {"bottom"},
-    "bottom": {"bottom"},
-}
-BOTTOM = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
-BOTTOM |= {"supervision", "tiffs", "wells", "places", "reasons", "words", "records", "yamls", "seals"}
+# Rooms in the order of imports: each may import those before it, and itself.
+ROOMS = ["imaging", "datasets", "segmentation", "models", "training", "profiling", "metrics", "search", "reporting"]
+APART = {"datasets", "segmentation"}  # these two never meet
+FRAME = {"errors", "options", "analyses", "spaces", "schema", "files", "tables", "splitting", "speeds", "spending"}
+FRAME |= {"supervision", "tiffs", "wells", "places", "reasons", "words", "records", "yamls", "seals", "registry"}
+EDGES = {"stages", "commands", "apps"}  # see params.yaml; each stage, command and app is on its own
 # Methods that give libraries several parameters as plain values: who calls one reads them all.
 GIVE = [n for n, f in vars(params.Params).items() if inspect.isfunction(f) and not n.startswith(("_", "model_"))]
-GROUPS = {"models": "training", "training": "training", "metrics": "metrics", "profiling": "metrics"}
 
 
 def _paths(stage: dict[str, Any], key: str) -> list[str]:
@@ -97,11 +93,14 @@ def _plug_ins(module: str) -> set[str]:
 
 def test_every_stage_is_a_command_and_a_module() -> None:
     assert list(STAGES) == list(cli.STAGES)
-    assert set(cli.STAGES) == set(registry.names("stages"))
+    assert set(cli.STAGES) == {p.stem for p in (PACKAGE / "stages").glob("[!_]*.py")}
 
 
 def test_every_command_is_a_module() -> None:
-    assert set(cli.COMMANDS) == set(registry.names("commands"))
+    listed = {command.module for command in cli.COMMANDS.values()}
+    files = {*PACKAGE.glob("apps/*/command.py"), *PACKAGE.glob("commands/[!_]*.py")}
+    assert {_module(path) for path in files} <= listed
+    assert all(callable(command.load()) for command in cli.COMMANDS.values())
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -110,7 +109,7 @@ def test_a_command_takes_the_declared_paths_in_order(name: str) -> None:
     data = [d for d in _paths(stage, "deps") if not d.startswith("src/")]
     declared = data + _paths(stage, "outs") + _paths(stage, "metrics") + _paths(stage, "plots")
     assert stage["cmd"].split() == ["${stage}", name, *declared]
-    run = registry.load("stages", name).run
+    run = importlib.import_module(f"morphospace.stages.{name}").run
     assert len(inspect.signature(run).parameters) == len(declared)
 
 
@@ -135,36 +134,38 @@ def test_the_code_a_stage_depends_on_is_declared(name: str) -> None:
     assert listed - needed - optional == set(), "nothing here imports these"
 
 
-def _layer(module: str) -> str:
-    top = module.split(".")[0]
-    if top in {"params", "registry"}:
-        return top
-    if top in {"stages", "commands"}:
-        return "edge"
-    return "bottom" if top in BOTTOM else "library"
+def _room(module: str) -> str:
+    """Return the room of a module: a folder, `frame`, `params`, or an edge with what it is for."""
+    parts = module.split(".")
+    if parts[0] in EDGES:
+        return ".".join(parts[:2])
+    return "frame" if parts[0] in FRAME else parts[0]
+
+
+def _may_import(mine: str, theirs: str) -> bool:
+    if mine == theirs or theirs == "frame":
+        return True
+    if mine.split(".")[0] in EDGES:
+        kind, other = mine.split(".")[0], theirs.split(".")
+        return other[0] not in EDGES or (kind != "apps" and other[0] == kind and other[1].startswith("_"))
+    if theirs == "params" or mine in {"frame", "params"} or {mine, theirs} == APART:
+        return False
+    return ROOMS.index(theirs) < ROOMS.index(mine)
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_downwards(path: Path) -> None:
+def test_imports_point_one_way(path: Path) -> None:
     module = _module(path)
-    if module in {"", "cli", "__main__"}:
+    if module in {"", "cli", "__main__"} or module in EDGES:
         return
     for other in _imports(path):
-        if not other or (PACKAGE / other).is_dir():
-            continue
-        if (kind := module.split(".")[0]) in {"commands", "stages"} and other.startswith(f"{kind}._"):
-            continue  # a part of a command or a stage, in a file of its own
-        mine, theirs = _layer(module), _layer(other)
-        assert theirs in LAYERS[mine] | ({"library"} if mine == "library" else set()), f"{module} imports {other}"
-        if mine == theirs == "library":
-            group = GROUPS.get(module.split(".")[0], module.split(".")[0])
-            assert GROUPS.get(other.split(".")[0], other.split(".")[0]) == group, f"{module} imports {other}"
-        assert mine != "edge" or theirs != "edge", "a stage or command imports another"
+        if other and not (PACKAGE / other.replace(".", "/")).is_dir():
+            assert _may_import(_room(module), _room(other)), f"{module} imports {other}"
 
 
 def test_only_stages_and_commands_read_the_parameters() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if _layer(_module(path)) != "edge" and _module(path) not in {"params", "cli"}:
+        if _module(path).split(".")[0] not in EDGES | {"params", "cli"}:
             assert "params" not in _imports(path), path
 
 
@@ -190,7 +191,7 @@ def test_a_stage_declares_the_parameters_it_reads(name: str) -> None:
 
 
 def test_every_parameter_is_used() -> None:
-    text = "\n".join(p.read_text() for kind in ("stages", "commands") for p in (PACKAGE / kind).glob("*.py"))
+    text = "\n".join(p.read_text() for kind in EDGES for p in (PACKAGE / kind).rglob("*.py"))
     # A recipe takes the section `train` whole, and picks its values by the names of the settings; others do alike.
     whole = ("training/recipe", "training/settings", "profiling/build", "segmentation/_engine")
     text += "".join((PACKAGE / f"{name}.py").read_text() for name in whole) + "".join(_given(m) for m in GIVE)

@@ -55,14 +55,14 @@ def _is_path(hint: Any) -> bool:
 def _marked() -> list[tuple[str, str]]:
     found = []
     for command in cli.COMMANDS:
-        hints = get_type_hints(registry.load("commands", command).run, include_extras=True)
+        hints = get_type_hints(cli.COMMANDS[command].load(), include_extras=True)
         found += [(command, name) for name, hint in hints.items() if places.mark_of(hint)]
     return found
 
 
 def _call(command: str, name: str, place: Path) -> None:
     """Call a command as the command line does, with nothing real but the place that it is to write to."""
-    run = registry.load("commands", command).run
+    run = cli.COMMANDS[command].load()
     parameters = inspect.signature(run).parameters
     given = {p.name: Path("x") for p in parameters.values() if p.default is p.empty}
     places.guarded(run)(**(given | {name: place}))
@@ -70,7 +70,7 @@ def _call(command: str, name: str, place: Path) -> None:
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_path_of_a_command_is_known_as_read_or_marked_as_written(command: str) -> None:
-    hints = get_type_hints(registry.load("commands", command).run, include_extras=True)
+    hints = get_type_hints(cli.COMMANDS[command].load(), include_extras=True)
     unknown = [n for n, h in hints.items() if _is_path(h) and not places.mark_of(h) and (command, n) not in READ]
     assert unknown == [], "mark it with places.FOLDER, FILE or STORE when it is written to; else name it in READ"
 
@@ -90,7 +90,7 @@ def test_no_command_writes_over_what_a_person_keeps(here: Path, command: str, na
     mine = here / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("years")
-    mark = places.mark_of(get_type_hints(registry.load("commands", command).run, include_extras=True)[name])
+    mark = places.mark_of(get_type_hints(cli.COMMANDS[command].load(), include_extras=True)[name])
     if mark is not places.STORE:
         with pytest.raises(InputError, match=r"did not write there \(first: thesis\.tex\)|is there already"):
             _call(command, name, mine if mark is places.FOLDER else mine / "thesis.tex")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what only looks for a plug-in does without pydantic
 
 T = TypeVar("T", bound="BaseModel")
 Line = Callable[[Sequence[str]], int | None]  # of the file, from the path of a key
-Kind = Literal["datasets", "models", "segmentation", "metrics", "stages", "commands"]
+Kind = Literal["datasets", "models", "segmentation"]
 
 
 def names(kind: Kind) -> list[str]:

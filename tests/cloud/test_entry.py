@@ -16,7 +16,7 @@ import matplotlib
 import pytest
 import yaml
 
-from morphospace.storage.server import Server
+from morphospace.apps.cloud.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

@@ -23,7 +23,7 @@ from checkout import Checkout, workers
 from checkout import queue as states
 
 from morphospace import schema
-from morphospace.storage.server import Server
+from morphospace.apps.cloud.server import Server
 
 # A plate small enough that a run takes a minute, large enough that every stage has work for two processes.
 SMALL = {

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from morphospace import registry, schema, seals
-from morphospace.commands import _maps
-from morphospace.commands._page import Page, Paths
+from morphospace.apps.serve import app, maps, server
+from morphospace.apps.serve.page import Page, Paths
 from morphospace.imaging import packs
-from morphospace.serving import app, server
 from morphospace.training import embedding
 
 SIZE, Z_DIM = 32, 8
@@ -87,11 +86,11 @@ def place_on_a_circle(paths: Paths) -> None:
     latent = table[schema.latent_columns(table)].to_numpy(np.float32)
     groups = [latent]
     for kind in ("well", "treatment"):
-        codes = _maps.codes(table, kind)
+        codes = maps.codes(table, kind)
         groups.append(np.stack([latent[codes == c].mean(axis=0) for c in range(codes.max() + 1)]))
     for vectors in groups:
         angle = np.linspace(0, 2 * np.pi, len(vectors), endpoint=False)
-        path = _maps.kept(vectors)
+        path = maps.kept(vectors)
         np.save(path, np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32))
         seals.seal(path)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from morphospace.reporting import crops, figures, sheet, similarity
+from morphospace.apps.search import sheet
+from morphospace.reporting import crops, figures, similarity
 
 
 def test_three_channels_are_shown_as_red_green_blue() -> None:

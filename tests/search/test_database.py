@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from morphospace import schema
+from morphospace.apps.cloud.server import Server
 from morphospace.errors import DiskError, InputError, SchemaError
 from morphospace.search import approximate, database, levels, store
 from morphospace.search.database import DISTANCE, RANK, ROW, Database
 from morphospace.search.exact import METRICS, Metric
-from morphospace.storage.server import Server
 
 COMPOUNDS = ["DMSO", "mevinolin/lovastatin", "5'-fluoro, 98%", 'a "b"', "' OR 1=1 --", "(R)-x; DROP TABLE cell", "\\"]
 ORIGIN = {schema.MODEL: "aaaa", schema.WEIGHTS: "b" * 64}

@@ -1,5 +1,6 @@
 """Fields without segmentation, through the stages as dvc.yaml calls them: chunks beside slow recomputations."""
 
+import importlib
 import json
 import logging
 import shutil
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from morphospace import registry, schema, splitting
+from morphospace import schema, splitting
 from morphospace.errors import InputError
 from morphospace.imaging import chunks, crops, packs
 
@@ -45,7 +46,7 @@ class Tissue:
         for name in names:
             paths = STAGES[name]["cmd"].replace("${dataset}", "folder").split()[2:]
             where = [ROOT / p if p.startswith("pipelines/") else self.root / p for p in paths]
-            registry.load("stages", name).run(*where)
+            importlib.import_module(f"morphospace.stages.{name}").run(*where)
 
     def metrics(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.root / f"reports/records/{name}.json").read_text())
@@ -159,7 +160,7 @@ def test_pieces_and_scalings_change_nothing_that_they_should_not(
 ) -> None:
     written = [small.root / "data/crops.parquet", *sorted((small.root / "data/crops").iterdir())]
     before = [path.read_bytes() for path in written]
-    monkeypatch.setattr(registry.load("stages", "synthesize"), "_PIECE", 4)
+    monkeypatch.setattr(importlib.import_module("morphospace.stages.synthesize"), "_PIECE", 4)
     small.run("synthesize")
     assert [path.read_bytes() for path in written] == before
     small.given["synthesize"] |= {"scaling": "percentile", "low": 0.0, "high": 100.0, "min_mean": 0.0, "max_mean": 1.0}

@@ -1,0 +1,1 @@
+"""What people run beside the pipeline, a folder each; an app imports the core, and never another app."""

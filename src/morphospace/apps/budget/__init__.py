@@ -1,0 +1,1 @@
+"""What the last run cost, what a grid will cost, and what may be spent."""

@@ -1,0 +1,1 @@
+"""What a branch changes, as the text of a pull request."""
