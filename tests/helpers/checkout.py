@@ -17,8 +17,8 @@ TINY = {
     "synthetic": {"plates": 1, "wells": 12, "sites": 1, "height": 384, "width": 512, "cells": 14},
     "validate": {"fields": 2},
     "synthesize": {"size": 96},
-    "train": {"epochs": 2, "pictures": 3, "keep_every": 1},
-    "canonical_vae": {"copies": 600, "components": 100},
+    "train": {"epochs": 2, "pictures": 3, "keep_every": 1, "threads": 1},
+    "canonical_vae": {"copies": 600, "components": 100, "mend_width": 16},
     "similarity": {"bootstrap": 100},
 }
 

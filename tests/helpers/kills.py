@@ -32,7 +32,7 @@ SMALL = {
     "validate": {"fields": 1},
     "synthesize": {"size": 64},
     "train": {"epochs": 4, "pictures": 2},
-    "canonical_vae": {"copies": 600, "components": 100},
+    "canonical_vae": {"copies": 600, "components": 100, "mend_width": 16},
     "similarity": {"bootstrap": 100},
     "dose": {"bootstrap": 100},
     "moa": {"permutations": 100},

@@ -116,8 +116,37 @@ def test_refinement_never_draws_worse_and_its_slopes_are_autograds() -> None:
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0]
     z = torch.randn(3, Z - 1)
-    known = torch.stack([torch.autograd.functional.jacobian(lambda q: model._decoded(q[None])[0], one) for one in z])
+    known = torch.stack([torch.autograd.functional.jacobian(lambda q: model._dense(q[None])[0], one) for one in z])
     torch.testing.assert_close(model._slopes(z), known.transpose(1, 2), atol=1e-4, rtol=1e-4)
+
+
+def test_the_derivatives_of_what_mends_are_autograds_and_refinement_goes_by_them() -> None:
+    model, x = _prepared(components=90), torch.from_numpy(_cells(20)).float() / 255
+    assert model.mend is not None
+    torch.nn.init.normal_(model.mend.last.weight, std=0.1)  # at first it adds next to nothing
+    z, wanted = torch.randn(5, Z - 1), torch.randn(5, 90)
+    known = torch.stack([torch.autograd.functional.jacobian(lambda q: model._decoded(q[None])[0], one) for one in z])
+    with torch.inference_mode():
+        pushed, pulled = model._mending(z)
+        slopes = model._slopes(z)
+        exact = torch.stack([pushed(slopes[:, k]) for k in range(Z - 1)], dim=2)
+        torch.testing.assert_close(exact, known, atol=1e-4, rtol=1e-4)
+        found = canonical_vae._rows(slopes, pulled(wanted))
+        torch.testing.assert_close(found[:, None], wanted[:, None] @ known, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        errors = {}
+        for steps in (0, 2, 30):
+            model.refinements = steps
+            errors[steps] = float((model.reconstruct(x) - x).square().mean())
+    assert errors[2] - errors[30] < 0.2 * (errors[0] - errors[30])
+
+
+@pytest.mark.parametrize("mend_width", [0, 16])
+def test_twice_as_bright_is_drawn_twice_as_bright(mend_width: int) -> None:
+    model = _prepared(mend_width=mend_width)
+    z = torch.randn(4, Z - 1)
+    with torch.no_grad():
+        torch.testing.assert_close(model._decoded(2 * z), 2 * model._decoded(z), atol=1e-5, rtol=1e-5)
 
 
 def test_the_refined_point_is_a_minimum_of_the_posterior_and_its_spread_the_curvatures() -> None:

@@ -39,3 +39,19 @@ def test_no_way_down_leaves_the_point_where_it_is() -> None:
 
     z = torch.randn(2, 3)
     assert torch.equal(_refine.nearest(decode, torch.rand(2, 1, 2, 2), z, 4), z)
+
+
+def test_conjugate_gradients_solve_and_need_one_step_from_the_matrix_itself() -> None:
+    torch.manual_seed(0)
+    root, wanted = torch.randn(5, 7, 7), torch.randn(5, 7)
+    matrix = root @ root.transpose(1, 2) + torch.eye(7)
+    right = (matrix @ wanted[:, :, None])[:, :, 0]
+
+    def curved(v: torch.Tensor) -> torch.Tensor:
+        return (matrix @ v[:, :, None])[:, :, 0]
+
+    once = _refine.conjugate(curved, right, torch.linalg.cholesky(matrix), 1)
+    torch.testing.assert_close(once, wanted, atol=1e-3, rtol=1e-3)
+    slow = _refine.conjugate(curved, right, torch.eye(7).expand(5, 7, 7), 14)
+    torch.testing.assert_close(slow, wanted, atol=1e-2, rtol=1e-2)
+    assert bool(_refine.conjugate(curved, torch.zeros(5, 7), torch.linalg.cholesky(matrix), 3).isfinite().all())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 DAMPING, EASIER, HARDER = 1e-3, 0.3, 10.0  # of Levenberg and Marquardt: at first, after a success, after a failure
+_TINY = 1e-30
 _APART = 1e-2  # of two points between which a slope is taken, in standard deviations of N(0, 1)
 
 
@@ -45,3 +46,35 @@ def _one(decode: Callable[[Tensor], Tensor], wanted: Tensor, z: Tensor, steps: i
         else:
             damping *= HARDER
     return z
+
+
+def conjugate(curved: Callable[[Tensor], Tensor], descent: Tensor, near: Tensor, steps: int) -> Tensor:
+    """Return about the solutions (N, d) of N linear systems by conjugate gradients (Hestenes and Stiefel 1952).
+
+    Parameters
+    ----------
+    curved
+        The symmetric positive matrices as a function of vectors (N, d).
+    descent
+        Right-hand sides, (N, d).
+    near
+        Lower triangular roots of matrices like these, (N, d, d), to begin with: where they are the same, one step is
+        enough.
+    steps
+        How many.
+    """
+
+    def guess(rest: Tensor) -> Tensor:
+        return torch.cholesky_solve(rest[:, :, None], near)[:, :, 0]
+
+    solution, rest = torch.zeros_like(descent), descent
+    along = first = guess(rest)
+    size = (rest * first).sum(dim=1, keepdim=True)
+    for _ in range(steps):
+        bent = curved(along)
+        length = size / (along * bent).sum(dim=1, keepdim=True).clamp_min(_TINY)
+        solution, rest = solution + length * along, rest - length * bent
+        better = guess(rest)
+        now = (rest * better).sum(dim=1, keepdim=True)
+        along, size = better + now / size.clamp_min(_TINY) * along, now
+    return solution

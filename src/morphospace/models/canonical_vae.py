@@ -2,7 +2,8 @@
 
 Cells have no up and no left: a linear model spends components on every pose. Here a tile becomes the principal
 components of its low cosine frequencies, is turned and mirrored into its canonical view (`_views.canonical`), and a
-small network without biases, which starts as PCA, encodes and decodes it. The view is one of the latent numbers. What
+small network without biases, which starts as PCA, encodes and decodes it; what it draws is mended by convolutions
+(`_mend`), for sharpness is local. The view is one of the latent numbers. What
 is learnt is learnt from warped copies, as components, so that a step is a few products of small matrices. The latent
 point of a tile can be refined by Gauss-Newton steps: an encoder that has seen few cells is not as good as two of them
 (Cremer et al. 2018; Kim et al. 2018). The variance of the pixels is learnt, too, so that nothing weighs the KL (Rybkin
@@ -10,7 +11,7 @@ et al. 2021).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import torch
@@ -21,7 +22,8 @@ from torch.nn import functional
 from morphospace.errors import TrainingError
 from morphospace.models import _views, _warp
 from morphospace.models._base import STEP_VARIANCE, VAE, Group, Latent, Output, Shown, sample
-from morphospace.models._refine import DAMPING, EASIER, HARDER
+from morphospace.models._mend import Mend
+from morphospace.models._refine import DAMPING, EASIER, HARDER, conjugate
 from morphospace.options import Options as BaseOptions
 from morphospace.options import tiles_an_epoch
 
@@ -33,12 +35,14 @@ _FLOOR = 0.05  # of the mean energy of a tile, added to each energy: black tiles
 _MEMORY = 0.01  # share of a minibatch in the running variance
 _FITTED = 20_000  # copies, about, that the components are fitted on
 _BLOCK = 64  # tiles refined at a time
-_SLOW = 0.3  # factor on the learning rate of what starts as PCA
+_INNER = 3  # conjugate gradients in a step of refinement
+_SLOW, _FAST = 0.3, 3.0  # factors on the learning rate of what starts as PCA, and of what mends
 _FLAT, _LEAST = 1e-4, 1e-6  # share of the largest deviation that a component has at least, and at the very least
 
+Change = Callable[[Tensor], Tensor]
 
 TRAINING = {
-    "epochs": 15,
+    "epochs": 8,
     "minibatch": 256,
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
@@ -52,19 +56,24 @@ class Options(BaseOptions):
 
     `band` is the share of the cosine frequencies that is kept along each side, `components` how many principal
     components of them; `copies` training tiles, warped ones among them, are learnt from, turned by up to `rotation`
-    degrees, moved by `shift` of the side and scaled by a factor up to `scale` or its inverse. `refine`: Gauss-Newton
-    steps that a latent point gets after the encoder; 0 leaves it to the encoder.
+    degrees, moved by `shift` of the side and scaled by a factor up to `scale` or its inverse. `mend_width`: channels of
+    the convolutions that mend what is drawn in the lowest `mend_band` frequencies, on a grid of `mend_grid` patches
+    along each side; 0 leaves them out.
+    `refine`: Gauss-Newton steps that a latent point gets after the encoder; 0 leaves it to the encoder.
     """
 
     band: Annotated[float, Field(gt=0, le=1)] = 0.375
     components: Annotated[int, Field(ge=16, le=4096)] = 500
-    copies: Annotated[int, Field(ge=1, le=10_000_000)] = 60_000
+    copies: Annotated[int, Field(ge=1, le=10_000_000)] = 30_000
     rotation: Annotated[float, Field(ge=0, le=180)] = 45.0
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     scale: Annotated[float, Field(ge=1, le=4)] = 1.2
     encoder_width: Annotated[int, Field(ge=1, le=65536)] = 512
     decoder_width: Annotated[int, Field(ge=1, le=65536)] = 1024
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    mend_width: Annotated[int, Field(ge=0, le=4096)] = 64
+    mend_band: Annotated[int, Field(ge=2, le=1024)] = 24
+    mend_grid: Annotated[int, Field(ge=1, le=256)] = 8
     refine: Annotated[int, Field(ge=0, le=100)] = 2
 
 
@@ -110,6 +119,9 @@ class CanonicalVAE(VAE):
             for last in (self.encode_out, self.decode_out):
                 last.weight.mul_(_START)
         self.dropout = nn.Dropout(options.dropout)
+        self.mended = min(band, options.mend_band)
+        grid, wide = min(self.mended, options.mend_grid), options.mend_width
+        self.mend = Mend(channels, self.mended, grid, wide, _START) if wide else None
         self.register_buffer("table", _views.cosines(size, band))
         self.register_buffer("components", torch.eye(channels * band * band, count))
         self.register_buffer("deviations", torch.ones(count))
@@ -128,13 +140,15 @@ class CanonicalVAE(VAE):
         return _views.Basis(self.components, self.deviations, self.partner, *signs, self.dipole)
 
     def groups(self) -> list[Group]:
-        """Return the parameters by how fast they learn: what starts as PCA is slow, and does not decay."""
+        """Return the parameters by how fast they learn: what starts as PCA is slow, what mends is fast."""
         layers = self.encode_hidden, self.encode_out, self.decode_hidden, self.decode_out
         slow = Group([self.into, self.out], rate=_SLOW, decay=0.0)
+        fast = [] if self.mend is None else [Group(list(self.mend.parameters()), rate=_FAST)]
         return [
             Group([weight for layer in layers for weight in layer.parameters()]),
             slow,
             Group([self.logvar], decay=0.0),
+            *fast,
         ]
 
     def copies(self, images: int) -> int:
@@ -208,8 +222,7 @@ class CanonicalVAE(VAE):
         """Return the tiles (N, C, H, W) of latent points (N, z_dim); the last number is rounded to a view."""
         codes = _views.unseen(self._decoded(z[:, :-1]), self._view(z), self.basis)
         band = len(self.table)
-        coefficients = (codes @ self.components.T).view(-1, self.shape[0], band, band)
-        return self.table.T @ coefficients @ self.table
+        return self.table.T @ (codes @ self.components.T).view(-1, self.shape[0], band, band) @ self.table
 
     def _output(self, found: _views.Canonical, outside: Tensor) -> Output:
         """Return the negative log-likelihood of tiles in their canonical view, as a term, and where they lie.
@@ -270,27 +283,72 @@ class CanonicalVAE(VAE):
         encoded: Tensor = codes @ self.into / deviations + self.encode_out(hidden)
         return encoded
 
+    def _low(self) -> Tensor:
+        """Return the components in the frequencies that are mended, (C * mended * mended, K)."""
+        channels, band, low = self.shape[0], len(self.table), self.mended
+        return self.components.view(channels, band, band, -1)[:, :low, :low].reshape(channels * low * low, -1)
+
+    def _small(self, coefficients: Tensor) -> Tensor:
+        return coefficients.view(-1, self.shape[0], self.mended, self.mended)
+
     def _decoded(self, z: Tensor) -> Tensor:
+        drawn = self._dense(z)
+        if self.mend is None:
+            return drawn
+        low = self._low()
+        mended: Tensor = self.mend(self._small(drawn @ low.T))
+        return drawn + mended.flatten(1) @ low
+
+    def _dense(self, z: Tensor) -> Tensor:
+        """Return the codes that are drawn before they are mended."""
         hidden = functional.relu(self.decode_hidden(z))
-        decoded: Tensor = (z * self.deviations[: self.width]) @ self.out + self.deviations * self.decode_out(hidden)
-        return decoded
+        drawn: Tensor = (z * self.deviations[: self.width]) @ self.out + self.deviations * self.decode_out(hidden)
+        return drawn
 
     def _slopes(self, z: Tensor) -> Tensor:
-        """Return the derivative of `_decoded`, (N, width, components)."""
+        """Return the derivative of `_dense`, (N, width, components)."""
         first, last = self.decode_hidden.weight, self.decode_out.weight
         active = (z @ first.T > 0).to(z)
         linear = self.deviations[: self.width, None] * self.out
         return linear + (first.T * active[:, None]) @ last.T * self.deviations
 
+    def _mending(self, z: Tensor) -> tuple[Change, Change]:
+        """Return the derivative of `_decoded` by `_dense`, and its transpose, as functions of codes (N, components)."""
+        if self.mend is None:
+            return lambda codes: codes, lambda codes: codes
+        mend, low = self.mend, self._low()
+        active = mend.active(self._small(self._dense(z) @ low.T))
+
+        def pushed(codes: Tensor) -> Tensor:
+            return codes + mend.pushed(self._small(codes @ low.T), active).flatten(1) @ low
+
+        def pulled(codes: Tensor) -> Tensor:
+            return codes + mend.pulled(self._small(codes @ low.T), active).flatten(1) @ low
+
+        return pushed, pulled
+
+    def _step(self, codes: Tensor, z: Tensor, variance: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
+        """Return one step (N, width), and the curvature (N, width, width) before it is mended."""
+        slopes, (pushed, pulled) = self._slopes(z), self._mending(z)
+        curvature = slopes @ slopes.transpose(1, 2) + variance[:, None] * torch.eye(self.width, device=z.device)
+        more = damping * torch.diagonal(curvature, dim1=1, dim2=2)
+        descent = _rows(slopes, pulled(codes - self._decoded(z))) - variance * z
+        near = torch.linalg.cholesky_ex(curvature + torch.diag_embed(more)).L
+
+        def curved(v: Tensor) -> Tensor:
+            return _rows(slopes, pulled(pushed(_columns(slopes, v)))) + (variance + more) * v
+
+        return conjugate(curved, descent, near, _INNER), curvature
+
     @torch.no_grad()
     def _refined(self, codes: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the most likely latent points of codes by Levenberg and Marquardt's steps, and their log-variance.
 
-        The second is Laplace's: the inverse of the curvature.
+        Each step is solved by a few conjugate gradients, from the curvature of what is drawn before it is mended: exact
+        slopes cost five times as much. The log-variance is Laplace's, of that curvature.
         """
         energy = (codes.square().sum(dim=1) + self.floor).sqrt()
         variance = (self.variance * energy).clamp_min(STEP_VARIANCE)[:, None]
-        eye = torch.eye(self.width, device=z.device)
         damping = torch.full((len(z), 1), DAMPING, device=z.device)
 
         def cost(at: Tensor) -> Tensor:
@@ -298,17 +356,23 @@ class CanonicalVAE(VAE):
 
         lowest = cost(z)
         for _ in range(self.refinements):
-            slopes = self._slopes(z)
-            curvature = slopes @ slopes.transpose(1, 2) + variance[:, None] * eye
-            descent = (slopes @ (codes - self._decoded(z))[:, :, None])[:, :, 0] - variance * z
-            damped = curvature + torch.diag_embed(damping * torch.diagonal(curvature, dim1=1, dim2=2))
-            trial = z + torch.linalg.solve(damped, descent)
-            now = cost(trial)
+            step, curvature = self._step(codes, z, variance, damping)
+            now = cost(z + step)
             better = now < lowest
-            z, lowest = torch.where(better[:, None], trial, z), torch.where(better, now, lowest)
+            z, lowest = torch.where(better[:, None], z + step, z), torch.where(better, now, lowest)
             damping = torch.where(better[:, None], damping * EASIER, damping * HARDER)
         spread = torch.diagonal(torch.linalg.inv(curvature), dim1=1, dim2=2) * variance
         return z, spread.log()  # of the last curvature that was needed: one more costs as much as a step
+
+
+def _rows(slopes: Tensor, codes: Tensor) -> Tensor:
+    """Return the products of slopes (N, width, K) and codes (N, K): (N, width)."""
+    return (slopes @ codes[:, :, None])[:, :, 0]
+
+
+def _columns(slopes: Tensor, z: Tensor) -> Tensor:
+    """Return the products of slopes (N, width, K), transposed, and latent points (N, width): (N, K)."""
+    return (z[:, None] @ slopes)[:, 0]
 
 
 def build(channels: int, size: int, z_dim: int, **options: Any) -> CanonicalVAE:
