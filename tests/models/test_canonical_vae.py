@@ -168,6 +168,22 @@ def test_the_refined_point_is_a_minimum_of_the_posterior_and_its_spread_the_curv
     torch.testing.assert_close(found.logvar[:, :-1], wanted, atol=0.05, rtol=0.05)
 
 
+def test_as_many_as_300_numbers_are_refined_by_two_threads() -> None:
+    """LU of matrices that large failed with more than one thread."""
+    model = _model(z_dim=300, components=320, band=1.0, copies=1)
+    model.prepare(_shown(_cells()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.no_grad():
+            found = model.eval().locate(torch.from_numpy(_cells(70)).float() / 255)
+    finally:
+        torch.set_num_threads(before)
+    assert found.logvar is not None
+    assert bool(found.mean.isfinite().all())
+    assert bool(found.logvar.isfinite().all())
+
+
 def test_it_learns_from_every_tile_equally_often_and_the_loss_falls(tmp_path: Path) -> None:
     assert [_model().copies(n) for n in (1, 90, 600, 601)] == [600, 540, 600, 601]
     seen: list[tuple[int, int]] = []

@@ -39,7 +39,7 @@ def _one(decode: Callable[[Tensor], Tensor], wanted: Tensor, z: Tensor, steps: i
         slopes = (moved - (wanted - missed)) / _APART
         curvature = slopes @ slopes.T
         damped = curvature + damping * torch.diag(curvature.diagonal() + 1e-12)
-        trial = z + torch.linalg.solve(damped, slopes @ missed)
+        trial = z + torch.cholesky_solve((slopes @ missed)[:, None], torch.linalg.cholesky_ex(damped).L)[:, 0]
         now = wanted - decode(trial[None]).flatten()
         if now.square().sum() < missed.square().sum():
             z, missed, damping = trial, now, damping * EASIER

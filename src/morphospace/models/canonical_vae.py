@@ -35,6 +35,7 @@ _FLOOR = 0.05  # of the mean energy of a tile, added to each energy: black tiles
 _MEMORY = 0.01  # share of a minibatch in the running variance
 _FITTED = 20_000  # copies, about, that the components are fitted on
 _BLOCK = 64  # tiles refined at a time
+_JITTER = 1e-4  # share of a curvature's diagonal that is added to it before it is inverted
 _INNER = 3  # conjugate gradients in a step of refinement
 _SLOW, _FAST = 0.3, 3.0  # factors on the learning rate of what starts as PCA, and of what mends
 _FLAT, _LEAST = 1e-4, 1e-6  # share of the largest deviation that a component has at least, and at the very least
@@ -361,7 +362,10 @@ class CanonicalVAE(VAE):
             better = now < lowest
             z, lowest = torch.where(better[:, None], z + step, z), torch.where(better, now, lowest)
             damping = torch.where(better[:, None], damping * EASIER, damping * HARDER)
-        spread = torch.diagonal(torch.linalg.inv(curvature), dim1=1, dim2=2) * variance
+        # By Cholesky: LU of many matrices of 299 x 299 fails in MKL with two threads.
+        jitter = torch.diag_embed(_JITTER * torch.diagonal(curvature, dim1=1, dim2=2))
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(curvature + jitter).L)
+        spread = torch.diagonal(inverse, dim1=1, dim2=2) * variance
         return z, spread.log()  # of the last curvature that was needed: one more costs as much as a step
 
 
