@@ -131,7 +131,7 @@ def test_the_derivatives_of_what_mends_are_autograds_and_refinement_goes_by_them
         slopes = model._slopes(z)
         exact = torch.stack([pushed(slopes[:, k]) for k in range(Z - 1)], dim=2)
         torch.testing.assert_close(exact, known, atol=1e-4, rtol=1e-4)
-        found = canonical_vae._rows(slopes, pulled(wanted))
+        found = canonical_vae.rows(slopes, pulled(wanted))
         torch.testing.assert_close(found[:, None], wanted[:, None] @ known, atol=1e-4, rtol=1e-4)
     with torch.no_grad():
         errors = {}

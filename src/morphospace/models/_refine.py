@@ -78,3 +78,13 @@ def conjugate(curved: Callable[[Tensor], Tensor], descent: Tensor, near: Tensor,
         now = (rest * better).sum(dim=1, keepdim=True)
         along, size = better + now / size.clamp_min(_TINY) * along, now
     return solution
+
+
+def rows(slopes: Tensor, codes: Tensor) -> Tensor:
+    """Return the products of slopes (N, d, K) and codes (N, K): (N, d)."""
+    return (slopes @ codes[:, :, None])[:, :, 0]
+
+
+def columns(slopes: Tensor, z: Tensor) -> Tensor:
+    """Return the products of slopes (N, d, K), transposed, and latent points (N, d): (N, K)."""
+    return (z[:, None] @ slopes)[:, 0]

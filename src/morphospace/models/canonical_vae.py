@@ -23,7 +23,7 @@ from morphospace.errors import TrainingError
 from morphospace.models import _views, _warp
 from morphospace.models._base import STEP_VARIANCE, VAE, Group, Latent, Output, Shown, sample
 from morphospace.models._mend import Mend
-from morphospace.models._refine import DAMPING, EASIER, HARDER, conjugate
+from morphospace.models._refine import DAMPING, EASIER, HARDER, columns, conjugate, rows
 from morphospace.options import Options as BaseOptions
 from morphospace.options import tiles_an_epoch
 
@@ -333,11 +333,11 @@ class CanonicalVAE(VAE):
         slopes, (pushed, pulled) = self._slopes(z), self._mending(z)
         curvature = slopes @ slopes.transpose(1, 2) + variance[:, None] * torch.eye(self.width, device=z.device)
         more = damping * torch.diagonal(curvature, dim1=1, dim2=2)
-        descent = _rows(slopes, pulled(codes - self._decoded(z))) - variance * z
+        descent = rows(slopes, pulled(codes - self._decoded(z))) - variance * z
         near = torch.linalg.cholesky_ex(curvature + torch.diag_embed(more)).L
 
         def curved(v: Tensor) -> Tensor:
-            return _rows(slopes, pulled(pushed(_columns(slopes, v)))) + (variance + more) * v
+            return rows(slopes, pulled(pushed(columns(slopes, v)))) + (variance + more) * v
 
         return conjugate(curved, descent, near, _INNER), curvature
 
@@ -367,16 +367,6 @@ class CanonicalVAE(VAE):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(curvature + jitter).L)
         spread = torch.diagonal(inverse, dim1=1, dim2=2) * variance
         return z, spread.log()  # of the last curvature that was needed: one more costs as much as a step
-
-
-def _rows(slopes: Tensor, codes: Tensor) -> Tensor:
-    """Return the products of slopes (N, width, K) and codes (N, K): (N, width)."""
-    return (slopes @ codes[:, :, None])[:, :, 0]
-
-
-def _columns(slopes: Tensor, z: Tensor) -> Tensor:
-    """Return the products of slopes (N, width, K), transposed, and latent points (N, width): (N, K)."""
-    return (z[:, None] @ slopes)[:, 0]
 
 
 def build(channels: int, size: int, z_dim: int, **options: Any) -> CanonicalVAE:
