@@ -16,8 +16,9 @@ from morphospace.errors import MorphospaceError
 
 
 class Command(NamedTuple):
-    """Where the ``run`` of a command is, below `morphospace`, and its line in the help."""
+    """Where it stands in the help, the module below `morphospace` whose ``run`` it is, and its line in the help."""
 
+    group: str
     module: str
     help: str
 
@@ -27,80 +28,71 @@ class Command(NamedTuple):
         return run
 
 
-GROUPS = {
-    "Look": {
-        "serve": Command(
-            "apps.serve.command",
-            "Show the cells on a page in the browser: map, crops, neighbours, walks through the latent space.",
-        ),
-        "search": Command(
-            "apps.search.command",
-            "Find the cells, wells or treatments nearest to a crop or a cell, by tags.",
-        ),
-        "reconstruct": Command(
-            "commands.reconstruct",
-            "Draw any crops as a trained model does, with the score of each.",
-        ),
-        "embed": Command("commands.embed", "Write the latent mean of any crops, from a trained model alone."),
-        "profile": Command(
-            "commands.profile",
-            "Make profiles of sites, wells and treatments from any table: ours, CellProfiler's, pycytominer's.",
-        ),
-    },
-    "Compare": {
-        "compare": Command(
-            "commands.compare",
-            "Compare the experiments of `dvc exp run`, or (--models) train and compare every model.",
-        ),
-        "tune": Command(
-            "apps.tune.command",
-            "Search for better parameters: each trial is a DVC experiment, compared on the validation wells.",
-        ),
-        "score": Command(
-            "commands.score",
-            "Score an embedding: classifiers on held-out groups, beside their floors; UMAPs.",
-        ),
-        "moa": Command(
-            "commands.moa",
-            "Score mechanisms of action from any profiles, or on a folder of raw cells, beside their floors.",
-        ),
-        "cross": Command(
-            "commands.cross",
-            "Train one model a class, and score each on the held-out cells of every class.",
-        ),
-        "shapes": Command(
-            "apps.shapes.command",
-            "Embed the outlines of objects, and score them beside older descriptors.",
-        ),
-        "nuclei": Command("commands.nuclei", "Score the engines' nuclei on a folder of images with label images."),
-    },
-    "Share": {
-        "changes": Command(
-            "apps.pull_request.command",
-            "Show what a branch changes, for a pull request: S with its interval, parameters, metrics, pictures.",
-        ),
-        "doctor": Command(
-            "apps.cloud.doctor",
-            "Ask the bucket, and look at disk, git and environments, before a long push or run.",
-        ),
-        "s3": Command("apps.cloud.s3", "Serve a bucket from this machine, for those without one, until Ctrl-C."),
-        "tracking": Command(
-            "commands.tracking",
-            "Print where MLflow's record of the runs lies; `make mlflow` opens it.",
-        ),
-    },
-    "Run elsewhere": {
-        "budget": Command(
-            "apps.budget.command",
-            "Show what the last run cost; predict what a grid will cost; cap what may be spent.",
-        ),
-        "rent": Command(
-            "apps.cloud.rent",
-            "Train one experiment on a rented spot GPU that always ends, and bring it back.",
-        ),
-    },
+LOOK, COMPARE, SHARE, ELSEWHERE = "Look", "Compare", "Share", "Run elsewhere"
+COMMANDS = {
+    "serve": Command(
+        LOOK,
+        "apps.serve.command",
+        "Show the cells on a page in the browser: map, crops, neighbours, walks through the latent space.",
+    ),
+    "search": Command(
+        LOOK, "apps.search.command", "Find the cells, wells or treatments nearest to a crop or a cell, by tags."
+    ),
+    "reconstruct": Command(
+        LOOK, "commands.reconstruct", "Draw any crops as a trained model does, with the score of each."
+    ),
+    "embed": Command(LOOK, "commands.embed", "Write the latent mean of any crops, from a trained model alone."),
+    "profile": Command(
+        LOOK,
+        "commands.profile",
+        "Make profiles of sites, wells and treatments from any table: ours, CellProfiler's, pycytominer's.",
+    ),
+    "compare": Command(
+        COMPARE,
+        "commands.compare",
+        "Compare the experiments of `dvc exp run`, or (--models) train and compare every model.",
+    ),
+    "tune": Command(
+        COMPARE,
+        "apps.tune.command",
+        "Search for better parameters: each trial is a DVC experiment, compared on the validation wells.",
+    ),
+    "score": Command(
+        COMPARE, "commands.score", "Score an embedding: classifiers on held-out groups, beside their floors; UMAPs."
+    ),
+    "moa": Command(
+        COMPARE,
+        "commands.moa",
+        "Score mechanisms of action from any profiles, or on a folder of raw cells, beside their floors.",
+    ),
+    "cross": Command(
+        COMPARE, "commands.cross", "Train one model a class, and score each on the held-out cells of every class."
+    ),
+    "shapes": Command(
+        COMPARE, "apps.shapes.command", "Embed the outlines of objects, and score them beside older descriptors."
+    ),
+    "nuclei": Command(COMPARE, "commands.nuclei", "Score the engines' nuclei on a folder of images with label images."),
+    "changes": Command(
+        SHARE,
+        "apps.pull_request.command",
+        "Show what a branch changes, for a pull request: S with its interval, parameters, metrics, pictures.",
+    ),
+    "doctor": Command(
+        SHARE, "apps.cloud.doctor", "Ask the bucket, and look at disk, git and environments, before a long push or run."
+    ),
+    "s3": Command(SHARE, "apps.cloud.s3", "Serve a bucket from this machine, for those without one, until Ctrl-C."),
+    "tracking": Command(
+        SHARE, "commands.tracking", "Print where MLflow's record of the runs lies; `make mlflow` opens it."
+    ),
+    "budget": Command(
+        ELSEWHERE,
+        "apps.budget.command",
+        "Show what the last run cost; predict what a grid will cost; cap what may be spent.",
+    ),
+    "rent": Command(
+        ELSEWHERE, "apps.cloud.rent", "Train one experiment on a rented spot GPU that always ends, and bring it back."
+    ),
 }
-COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 STAGES = {
     "fetch": "Bring the images and their metadata as published.",
     "index": "List the image sets, joined with compound, concentration and mechanism; drop what cannot be read.",
@@ -125,35 +117,31 @@ STAGES = {
 class LazyGroup(typer.core.TyperGroup):
     """Lists commands by group, but imports the module of a command only when it is called."""
 
-    groups: Mapping[str, Mapping[str, Command]] = GROUPS
+    known: Mapping[str, Command] = COMMANDS
     guarded = True  # whether the places that a command writes to are checked before it begins
-
-    @property
-    def _known(self) -> dict[str, tuple[str, Command]]:
-        return {name: (group, c) for group, commands in self.groups.items() for name, c in commands.items()}
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the table, then what was added by hand."""
-        return [*self._known, *super().list_commands(ctx)]
+        return [*self.known, *super().list_commands(ctx)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a stand-in with the one-line help; `resolve_command` returns the command itself."""
-        if cmd_name in self._known:
-            group, command = self._known[cmd_name]
-            return typer.core.TyperCommand(cmd_name, help=command.help, rich_help_panel=group)
+        if cmd_name in self.known:
+            command = self.known[cmd_name]
+            return typer.core.TyperCommand(cmd_name, help=command.help, rich_help_panel=command.group)
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the module that was asked for and make a command of its ``run``."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name in self._known:
+        if name in self.known:
             command = self._command(str(name))
         return name, command, rest
 
     def _command(self, name: str) -> Any:
         from morphospace import places
 
-        run = self._known[name][1].load()
+        run = self.known[name].load()
         made = typer.Typer(add_completion=False, rich_markup_mode=None)
         made.command(name)(places.guarded(run) if self.guarded else run)
         return typer.main.get_command(made)
@@ -162,8 +150,8 @@ class LazyGroup(typer.core.TyperGroup):
 class StageGroup(LazyGroup):
     """The stages of ``dvc.yaml``, which names their places."""
 
-    groups: Mapping[str, Mapping[str, Command]] = {
-        "In the order of dvc.yaml": {name: Command(f"stages.{name}", text) for name, text in STAGES.items()}
+    known: Mapping[str, Command] = {
+        name: Command("In the order of dvc.yaml", f"stages.{name}", text) for name, text in STAGES.items()
     }
     guarded = False
 

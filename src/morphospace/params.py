@@ -249,6 +249,20 @@ class Params(Options):
         named = {"seed": self.seed, "model": self.model, "z_dim": self.z_dim}
         return {**named, "train": train, "options": self.model_options}
 
+    def timed(self) -> dict[str, Any]:
+        """Return the parameters that decide what a run takes, by their names in params.yaml."""
+        return {
+            "dataset": self.dataset,
+            "segment.engine": self.segment.engine,
+            "segment.method": self.segment.method,
+            "synthesize.size": self.synthesize.size,
+            "model": self.model,
+            **{f"{self.model}.{name}": value for name, value in self.model_options.items()},
+            "z_dim": self.z_dim,
+            "train.minibatch": self.train.minibatch,
+            "train.epochs": self.train.epochs,
+        }
+
     def mechanisms(self) -> dict[str, Any]:
         """Return how mechanisms are scored, as the plain values of ``moa.Settings``."""
         asked, intervals = self.moa, self.similarity

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
@@ -129,7 +128,7 @@ def skill(rows: pd.DataFrame) -> Figure:
     axis.set_yticks(range(len(found)), [_name(row) for row in found.to_dict("records")])
     label = f"skill over PCA-{_k(rows)}: 1 − MSE / MSE of PCA, cells of held-out groups"
     if (found["skill_low"] < -1).any():
-        label += _logarithmic(axis, axis.xaxis)
+        label += _logarithmic(axis.xaxis)
     axis.set_xlabel(label)
     for colour, label in ((_WIN, "better than PCA"), (_TIE, "cannot be told apart"), (_LOSE, "worse")):
         axis.plot([], [], "o-", color=colour, markersize=5, label=label)
@@ -137,17 +136,17 @@ def skill(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _logarithmic(axis: Axes, of: Axis) -> str:
+def _logarithmic(axis: Axis) -> str:
     """Let skills be logarithmic where they are low; return what the label of the axis says of it.
 
     A poor model has no lowest skill, and would press the others together.
     """
-    scale, limits = (axis.set_xscale, axis.get_xlim) if of is axis.xaxis else (axis.set_yscale, axis.get_ylim)
+    scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
     scale("symlog", linthresh=_LINEAR, linscale=1.5)
-    low, high = limits()
-    of.set_ticks([t for t in _TICKS if low <= t <= high])
-    of.set_major_formatter(StrMethodFormatter("{x:g}"))
-    of.set_minor_locator(NullLocator())
+    low, high = axis.get_view_interval()
+    axis.set_ticks([t for t in _TICKS if low <= t <= high])
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
     return f"\n(logarithmic below −{_LINEAR:g})"
 
 
@@ -198,7 +197,7 @@ def curves(lines: Mapping[str, Sequence[Sequence[float]]], references: Mapping[s
         axis.axhline(1 - error / base, color="black", linewidth=1.2, linestyle=stroke, label=name)
     label = f"skill over {next(iter(references))}, validation cells"
     if lowest < -1:
-        label += _logarithmic(axis, axis.yaxis)
+        label += _logarithmic(axis.yaxis)
     axis.set(xlabel="processor seconds of training steps", ylabel=label)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure

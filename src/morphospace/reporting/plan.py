@@ -77,31 +77,6 @@ class Plan(NamedTuple):
         return sum(part.gb for part in (*self.shared, *self.members))
 
 
-def decides(
-    dataset: str,
-    engine: str,
-    method: str,
-    size: int,
-    model: str,
-    options: Mapping[str, Any],
-    z_dim: int,
-    minibatch: int,
-    epochs: int,
-) -> dict[str, Any]:
-    """Return the parameters that decide what a run takes, by their names in params.yaml."""
-    return {
-        "dataset": dataset,
-        "segment.engine": engine,
-        "segment.method": method,
-        "synthesize.size": size,
-        "model": model,
-        **{f"{model}.{name}": value for name, value in options.items()},
-        "z_dim": z_dim,
-        "train.minibatch": minibatch,
-        "train.epochs": epochs,
-    }
-
-
 def shared(
     chain: Chain, start: float, size: Size, validated: int, fetched: bool, parameters: Mapping[str, Any]
 ) -> Part:

@@ -50,7 +50,7 @@ def run(
     machines = "; ".join(sorted(set(stages["machine"]) - {""})) or "unknown"
     ran = {"currency": options.currency, "machine": machines}
     compared = planning.compare(
-        files.read_json(plan), stages, _decides(whole), prices.get(machines, budget.NO_PRICE).spot
+        files.read_json(plan), stages, whole.timed(), prices.get(machines, budget.NO_PRICE).spot
     )
     predicted = compared.sums if compared else {}
     if compared:
@@ -69,18 +69,3 @@ def run(
 def _unpredicted(sums: dict[str, Any]) -> dict[str, str]:
     """Return why a prediction has no cost or no ratio."""
     return {"predicted_cost_spot": of(sums, "cost_spot"), "predicted_ratio": "nothing of the run was predicted"}
-
-
-def _decides(options: params.Params) -> dict[str, Any]:
-    """Return the parameters that decide what a run takes."""
-    return planning.decides(
-        dataset=options.dataset,
-        engine=options.segment.engine,
-        method=options.segment.method,
-        size=options.synthesize.size,
-        model=options.model,
-        options=options.model_options,
-        z_dim=options.z_dim,
-        minibatch=options.train.minibatch,
-        epochs=options.train.epochs,
-    )

@@ -205,7 +205,7 @@ def _forecast(
     parts = []
     for m in members:
         o = m.options
-        parameters = _decides(o)
+        parameters = o.timed()
         of_plate = plates[m.name]
         before = [o.seed, o.dataset, o.dataset_options, o.index, o.illuminate, o.segment, o.synthesize, o.split]
         kind = files.fingerprint([str(value) for value in before])
@@ -219,20 +219,6 @@ def _forecast(
         epochs, pca_cells = o.train.epochs, o.similarity.pca_cells
         parts.append(planning.member(speed, found.fixed, size, epochs, pca_cells, m.name, parameters))
     return planning.Plan(list(shared.values()), parts, workers)
-
-
-def _decides(options: params.Params) -> dict[str, Any]:
-    return planning.decides(
-        dataset=options.dataset,
-        engine=options.segment.engine,
-        method=options.segment.method,
-        size=options.synthesize.size,
-        model=options.model,
-        options=options.model_options,
-        z_dim=options.z_dim,
-        minibatch=options.train.minibatch,
-        epochs=options.train.epochs,
-    )
 
 
 def _plan(
